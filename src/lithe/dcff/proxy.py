@@ -1,0 +1,74 @@
+"""How alike filters are: distances, and the softmax over them that mixes filters."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["log_proxy", "pairwise_distance"]
+
+#: Below this share of |a|² + |b|², the Gram form of |a - b|² has lost too many digits to be
+#: multiplied by an inverse temperature of 1e4; such pairs are subtracted element by element.
+CLOSE = 1e-2
+#: Elements subtracted at once when many pairs are close; bounds memory to 64 MB.
+CHUNK = 8_000_000
+
+
+def pairwise_distance(weight: Tensor) -> Tensor:
+    """Euclidean distance between every two filters, in float64.
+
+    ``D²_jk = |w_j|² + |w_k|² - 2 w_j·w_k`` by one matrix product. Pairs that nearly coincide are
+    subtracted directly: the product would leave about 1e-8 where 0 belongs, and times an inverse
+    temperature of 1e4 that changes proxies.
+
+    Source: DCFF spec 2.2 and 8.
+
+    Args:
+        weight: filters ``(o, ...)``; all but the first dimension are flattened.
+
+    Returns:
+        Symmetric float64 ``(o, o)``, its diagonal exactly 0.
+
+    Raises:
+        ValueError: fewer than two dimensions, no filters, or values that are not finite.
+    """
+    if weight.dim() < 2 or not weight.numel():
+        raise ValueError(f"weight has shape {tuple(weight.shape)}; filters (o, ...) are needed")
+    w = weight.detach().flatten(1).double()
+    if not torch.isfinite(w).all():
+        broken = int((~torch.isfinite(w)).any(1).sum())
+        raise ValueError(f"{broken} of {len(w)} filters hold NaN or infinity; training diverged?")
+    gram = w @ w.T
+    q = gram.diagonal().clone()
+    scale = q[:, None] + q
+    squared = torch.add(scale, gram, alpha=-2).clamp_(min=0)
+    close = (squared <= CLOSE * scale).triu_(1).nonzero()
+    distance = squared.sqrt_()
+    for pairs in close.split(max(1, CHUNK // w.shape[1])):
+        j, k = pairs.T
+        exact = (w[j] - w[k]).norm(dim=1)
+        distance[j, k] = distance[k, j] = exact
+    return distance.fill_diagonal_(0)
+
+
+def log_proxy(distance: Tensor, t: float) -> Tensor:
+    """Logarithm of every filter's mixing weights: ``L_ji = -T D_ji - log Σ_l exp(-T D_jl)``.
+
+    Source: DCFF spec 2.3. A filter is part of its own softmax, and with ``D_jj = 0`` its largest
+    term. Kept as logarithms, so that nothing underflows however large ``T`` is.
+
+    Args:
+        distance: float64 ``(o, o)`` from :func:`pairwise_distance`.
+        t: inverse temperature ``T``, at least 0.
+
+    Returns:
+        float64 ``(o, o)``; ``exp`` of a row sums to 1.
+
+    Raises:
+        ValueError: ``distance`` is not square, or ``t`` is negative or not finite.
+    """
+    if distance.dim() != 2 or distance.shape[0] != distance.shape[1]:
+        raise ValueError(f"distance has shape {tuple(distance.shape)}; it must be square")
+    if not 0 <= t < float("inf"):
+        raise ValueError(f"t is {t!r}; an inverse temperature is finite and not negative")
+    return torch.log_softmax(distance.double() * -t, dim=1)

@@ -1,0 +1,28 @@
+"""Reference networks: plain modules that know nothing of the methods applied to them."""
+
+from lithe.zoo.convolution import MakeConv, plain_conv
+from lithe.zoo.googlenet import GoogLeNet, googlenet
+from lithe.zoo.initialise import kaiming_normal_, torch_default_
+from lithe.zoo.resnet_cifar import CifarResNet, resnet20, resnet56, resnet110, resnet_cifar
+from lithe.zoo.resnet_imagenet import ImageNetResNet, resnet50
+from lithe.zoo.small import small_cnn
+from lithe.zoo.vgg import VGG, vgg16
+
+__all__ = [
+    "VGG",
+    "CifarResNet",
+    "GoogLeNet",
+    "ImageNetResNet",
+    "MakeConv",
+    "googlenet",
+    "kaiming_normal_",
+    "plain_conv",
+    "resnet20",
+    "resnet50",
+    "resnet56",
+    "resnet110",
+    "resnet_cifar",
+    "small_cnn",
+    "torch_default_",
+    "vgg16",
+]
