@@ -11,24 +11,12 @@ from torch.nn import functional as F
 from lithe import dcff
 
 TEMPERATURES = ("1", "2", "10", "30", "e1of300", "1e4")
-#: Layers that an original implementation was run on; those present are checked.
-LAYERS = (
-    "A_8x3x3x3",
-    "B_16x8x3x3",
-    "C_64x16x3x3",
-    "D_32x16x1x1",
-    "E_24x6x3x3_degenerate",
-    "F_128x32x3x3",
-)
-AT_HAND = {"A_8x3x3x3", "B_16x8x3x3", "D_32x16x1x1", "E_24x6x3x3_degenerate"}
+LAYERS = ("A_8x3x3x3", "B_16x8x3x3", "D_32x16x1x1", "E_24x6x3x3_degenerate")
 
 
 @pytest.fixture(params=LAYERS)
 def layer(request, golden):
-    path = golden / f"dcff_{request.param}.npz"
-    if not path.exists() and request.param not in AT_HAND:
-        pytest.skip(f"{path.name} is not part of this set")
-    with np.load(path) as arrays:
+    with np.load(golden / f"dcff_{request.param}.npz") as arrays:
         return {name: torch.as_tensor(arrays[name]) for name in arrays.files}
 
 
@@ -80,9 +68,7 @@ def test_released_arithmetic_nan_included(layer, name):
 
 @pytest.mark.parametrize("name", ["e1of300", "1e4"])
 def test_released_scores_are_all_nan_from_epoch_1(layer, name):
-    proxy = dcff.released_proxy(
-        dcff.pairwise_distance(layer["weight"]), float(layer[f"T{name}_T"])
-    )
+    proxy = dcff.released_proxy(dcff.pairwise_distance(layer["weight"]), float(layer[f"T{name}_T"]))
     assert dcff.released_scores(proxy).isnan().all()
 
 
@@ -114,25 +100,21 @@ def fused_layer(layer):
 def test_epoch_0_forward_and_backward(layer, mode):
     module = fused_layer(layer)
     (report,) = dcff.refresh(module, 0, 300, mode)
-    if layer["T1_gap_m"] <= 1e-5:
-        pytest.skip("the cut falls inside float32 noise; scores are compared instead")
     assert report.finite
     assert module.selected.tolist() == layer["ep0_idx_ascending"].tolist()
     x = layer["x"].clone().requires_grad_()
     y = module(x)
     (y * layer["ep0_loss_weighting"]).sum().backward()
-    close(module.fused(), layer["ep0_fused_weight"].requires_grad_(), atol=1e-5)
-    close(y, layer["ep0_y"].requires_grad_(), atol=1e-5, rtol=1e-5)
+    close(module.fused().detach(), layer["ep0_fused_weight"], atol=1e-5)
+    close(y.detach(), layer["ep0_y"], atol=1e-5, rtol=1e-5)
     close(module.weight.grad, layer["ep0_grad_weight"], atol=1e-5, rtol=1e-5)
     close(x.grad, layer["ep0_grad_x"], atol=1e-5, rtol=1e-5)
     if "bias" in layer:
-        close(module.fused_bias(), layer["ep0_fused_bias"].requires_grad_(), atol=1e-5)
+        close(module.fused_bias().detach(), layer["ep0_fused_bias"], atol=1e-5)
         close(module.bias.grad, layer["ep0_grad_bias"], atol=1e-4, rtol=1e-5)
 
 
 def test_epoch_1_frozen_selection(layer):
-    if layer["T1_gap_m"] <= 1e-5:
-        pytest.skip("the cut falls inside float32 noise")
     module = fused_layer(layer)
     dcff.refresh(module, 0, 300, "released")
     with torch.no_grad():
@@ -154,29 +136,15 @@ def test_epoch_1_frozen_selection(layer):
     assert reselected.tolist() == layer["ep1_idx_if_exact_reselected"].tolist()
 
 
-RUNS = {
-    "released": {"mode": "released"},
-    "geo_reselect_exact": {
-        "mode": "intended",
-        "temperature": lambda epoch, epochs: 100 ** (epoch / (epochs - 1)),
-        "policy": "ascending",
-    },
-}
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_training_trace_step_by_step(golden, run):
-    path = golden / f"dcff_tinytrain_{run}.npz"
-    if not path.exists() and run != "released":
-        pytest.skip(f"{path.name} is not part of this set")
-    with np.load(path) as arrays:
+def test_released_training_trace_step_by_step(golden):
+    with np.load(golden / "dcff_tinytrain_released.npz") as arrays:
         trace = {name: torch.as_tensor(arrays[name]) for name in arrays.files}
     net = tiny_net(trace)
     options = {"momentum": 0.9, "weight_decay": 5e-4}
     optimiser = torch.optim.SGD(net.parameters(), lr=float(trace["lr"]), **options)
     losses = []
     for epoch in range(6):
-        reports = dcff.refresh(net, epoch, 6, **RUNS[run])
+        reports = dcff.refresh(net, epoch, 6, "released")
         assert reports[0].t == pytest.approx(float(trace["T"][epoch]), rel=1e-9)
         assert [r.finite for r in reports] == trace["score_finite"][epoch].tolist()
         for report, peak in zip(reports, trace["mean_max_proxy"][epoch]):
@@ -208,7 +176,8 @@ def tiny_net(trace):
     state = {k.removeprefix("init_"): v for k, v in trace.items() if k.startswith("init_")}
     missing, unexpected = net.load_state_dict(state, strict=False)
     assert not unexpected
-    assert all(key.split(".")[1] in {"proxy_rows", "selected", "scores", "refreshed"} for key in missing)
+    state = {"proxy_rows", "selected", "scores", "refreshed"}
+    assert {key.split(".")[1] for key in missing} == state
     return net
 
 

@@ -48,7 +48,7 @@ def test_the_released_sizes_are_reproduced_but_for_two(judged) -> None:
 def test_an_accuracy_is_not_run_but_says_how(judged) -> None:
     found = judged()["dcff.readme.r50-step-c-top1"]
     assert found.verdict == "not run"
-    assert "--key r50_step_c --profile full" in found.why
+    assert "--key r50_step_c --data-folder IMAGENET" in found.why
     assert "estimate" in found.why
     assert found.claim.third_party[0].value.startswith("73.96%")
 

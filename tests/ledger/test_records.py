@@ -145,8 +145,9 @@ def test_curves_round_trip_with_gaps_and_notice_changes(book: Path) -> None:
     found = ledger.read("toy/run-a/small/0")
     np.testing.assert_array_equal(ledger.curves(found)["loss"], [2.0, np.nan, 0.5])
     assert found.curves.lengths == {"loss": 3, "acc": 2}
+    assert ledger.curves("toy/run-a/small/0")["acc"].tolist() == [1.0, 2.0]
     path.with_name("0.curves.json").write_text("{}")
-    with pytest.raises(ledger.LedgerError, match="was changed"):
+    with pytest.raises(ledger.LedgerError, match="were changed"):
         ledger.curves(found)
 
 

@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 
 from lithe.notebooks import Problem, check
 from lithe.notebooks.checks import sources
+from lithe.notebooks.refreshing import combine, read_source
 
 PARAMETERS, PRINTS, PICTURE, VALUE = 1, 2, 3, 4  # cells of the small notebook
 
@@ -128,6 +129,15 @@ def test_either_half_missing_is_found(pair: Path):
     pair.write_text(nbformat.writes(nbformat.v4.new_notebook()))
     source.unlink()
     assert check(pair)[0].notebook == "01_tiny.py"
+
+
+def test_a_twin_in_conflict_is_found_and_refresh_starts_anew(pair: Path):
+    whole = nbformat.read(pair, as_version=4)
+    pair.write_text("<<<<<<< ours\n" + pair.read_text())
+    [problem] = check(pair)
+    assert "merge conflict" in problem.message
+    again = combine(read_source(pair.with_suffix(".py")), pair)
+    assert [cell.id for cell in again.cells] == [cell.id for cell in whole.cells]
 
 
 def test_outputs_older_than_the_code_are_found_though_the_pair_is_in_sync(pair: Path):

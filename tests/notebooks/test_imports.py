@@ -44,6 +44,8 @@ ROOM = ["room/__init__.py", "room/model.py", "room/run.py", "room/table.json"]
         ("def f():\n    import lib.other.thing", OTHER),
         ("from lib.room.run import x", sorted(OTHER + ROOM)),
         ("import library", []),
+        ("import lib\n\nlib.ground.f()", ["below.py", "ground.py"]),
+        ("import lib as short\n\nshort.apart", ["apart.py"]),
     ],
 )
 def test_the_closure_over_imports(package: Path, code: str, expected: list[str]):

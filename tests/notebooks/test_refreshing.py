@@ -77,8 +77,8 @@ def test_execute_at_another_profile_leaves_the_parameters_as_they_were(pair: Pat
 
 
 def test_execute_refuses_an_unknown_profile_and_a_notebook_without_one(pair: Path):
-    with pytest.raises(ValueError, match=r"unknown profile 'smal'.*did you mean 'small'"):
-        execute(pair, profile="smal")
+    with pytest.raises(ValueError, match=r"unknown profile 'small_'.*did you mean 'small'"):
+        execute(pair, profile="small_")
     with pytest.raises(ValueError, match="no cell tagged"):
         set_profile(nbformat.v4.new_notebook(), "small")
 

@@ -50,7 +50,7 @@ def test_the_folder_is_found_from_inside_and_from_beside(
 @pytest.mark.parametrize(
     ("arguments", "overrides", "message"),
     [
-        (("01_tiny", "smal"), {}, "unknown profile 'smal'.*did you mean 'small'"),
+        (("01_tiny", "small_"), {}, "unknown profile 'small_'.*did you mean 'small'"),
         (("01_tiny", "full"), {}, r"has no profile 'full' \(there: small, smoke\)"),
         (("01_tini", "smoke"), {}, "no profiles for notebook '01_tini'.*did you mean '01_tiny'"),
         (("../01_tiny", "smoke"), {}, "not a plain name"),

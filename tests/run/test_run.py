@@ -117,7 +117,7 @@ def test_an_interrupted_run_is_kept_as_failed(folder: Path):
         (["01_tiny", "-p", "lr"], "not of the form key=value"),
         (["01_tiny", "-p", "a.b=1"], "not of the form key=value"),
         (["01_tiny", "-p", "lr=[1"], "not readable as YAML"),
-        (["01_tiny", "--profile", "smal"], "did you mean 'small'?"),
+        (["01_tiny", "--profile", "small_"], "did you mean 'small'?"),
         (["01_tiny", "--profile", "full"], "has no profile 'full'"),
         (["01_tini"], "no notebook '01_tini' (there: 01_tiny); did you mean '01_tiny'?"),
         (["nowhere/01_tiny.ipynb"], "no notebook"),

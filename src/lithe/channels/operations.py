@@ -48,7 +48,7 @@ POINTWISE = (
     )
     | _everywhere(
         "silu gelu hardswish hardsigmoid hardshrink softplus softsign mish logsigmoid tanhshrink"
-        " softshrink maximum minimum where dropout1d dropout2d dropout3d contiguous clone detach"
+        " softshrink maximum minimum where dropout1d dropout2d dropout3d"
         " to float half double bfloat16 type type_as zeros_like ones_like truediv iadd isub imul"
         " itruediv gt lt ge le eq ne rsub"
     )
@@ -66,11 +66,7 @@ _POOL_CLASSES = ("MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool")
 _PADS = ("ReflectionPad", "ReplicationPad", "CircularPad")
 SPATIAL: dict[Key, int] = {
     **{key: d for d in (1, 2, 3) for pool in _POOLS for key in _everywhere(f"{pool}{d}d")},
-    **{
-        getattr(nn, f"{stem}{d}d"): d
-        for d in (1, 2, 3)
-        for stem in (*_POOL_CLASSES, *_PADS)
-    },
+    **{getattr(nn, f"{stem}{d}d"): d for d in (1, 2, 3) for stem in (*_POOL_CLASSES, *_PADS)},
     **dict.fromkeys(_everywhere("interpolate upsample"), 0),
     **dict.fromkeys(_classes("Upsample UpsamplingNearest2d UpsamplingBilinear2d"), 0),
 }
@@ -80,11 +76,11 @@ REARRANGE = _everywhere(
     "cat concat concatenate stack chunk split tensor_split unbind narrow select index_select flip"
     " roll permute transpose t swapaxes swapdims movedim moveaxis view reshape flatten unflatten"
     " squeeze unsqueeze expand expand_as view_as reshape_as repeat repeat_interleave tile"
-    " pixel_shuffle pixel_unshuffle channel_shuffle getitem split_with_sizes hsplit vsplit"
+    " pixel_shuffle pixel_unshuffle channel_shuffle getitem split_with_sizes contiguous clone detach"
 ) | _classes("Flatten Unflatten PixelShuffle PixelUnshuffle ChannelShuffle")
 
 # Over some axes, to one value each; blind to the order along them.
-REDUCE = _everywhere("mean sum amax amin std var prod logsumexp norm")
+REDUCE = _everywhere("mean sum amax amin std var prod logsumexp")
 # The same, but with indices beside the values, or in two-argument form.
 MAXIMA = _everywhere("max min")
 # Along one axis, shape kept, blind to the order along it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import traceback
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from .errors import UntraceableError
 __all__ = ["Outcome", "evaluating", "module_path", "record", "source_line", "symbolic"]
 
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
-_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+_OWN = tuple(str(Path(file).parent) + os.sep for file in (torch.__file__, __file__))
 Outcome = Any  # a tensor's shape as `Shape`, a tuple of outcomes, or a plain Python value
 
 
@@ -67,16 +68,16 @@ def symbolic(model: nn.Module) -> tuple[fx.Graph, dict[str, Tensor]]:
     try:
         graph = _Tracer().trace(model)
     except Exception as error:
-        frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+        frames = [
+            (frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
+        ]
         raise UntraceableError("forward", "", _innermost(frames), str(error)) from error
     finally:
         constants = {name: model.__dict__[name] for name in set(vars(model)) - before}
     return graph, constants
 
 
-def record(
-    model: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]
-) -> dict[fx.Node, Outcome]:
+def record(model: nn.Module, graph: fx.Graph, inputs: tuple[Tensor, ...]) -> dict[fx.Node, Outcome]:
     """Run ``graph`` once and note each node's outcome: shapes of tensors, other values as is."""
     outcomes: dict[fx.Node, Outcome] = {}
 

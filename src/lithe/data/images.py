@@ -102,7 +102,7 @@ class Images:
             ValueError: augmentation is asked for without a generator.
         """
         chosen = indices[part].to(self.pixels.device)
-        pixels = self.pixels[chosen]
+        pixels = self.pixels.index_select(0, chosen)
         if augment and self.augmentation is not None:
             if generator is None:
                 raise ValueError("augment=True needs a torch.Generator to draw from")

@@ -7,6 +7,8 @@ a convolution, ``m`` kept, ``D`` distances, ``T`` inverse temperature, ``P`` pro
 
 from lithe.dcff.compact import compact, plain
 from lithe.dcff.configs import PAPER_CONFIGS, PaperConfig, paper_model
+from lithe.dcff.convert import Conversion, convert
+from lithe.dcff.coupling import Coupling
 from lithe.dcff.diagnostics import LayerReport
 from lithe.dcff.fused import FusedConv2d
 from lithe.dcff.policy import INTENDED, RELEASED, Policy, policy_for
@@ -29,11 +31,14 @@ __all__ = [
     "INTENDED",
     "PAPER_CONFIGS",
     "RELEASED",
+    "Conversion",
+    "Coupling",
     "FusedConv2d",
     "LayerReport",
     "PaperConfig",
     "Policy",
     "compact",
+    "convert",
     "fused_layers",
     "inverse_temperature",
     "kept",

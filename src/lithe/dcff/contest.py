@@ -49,7 +49,7 @@ def _frozen(score: str) -> Variant:
     return Variant(
         f"one real filter per slot from the start, chosen once by {score}",
         "fused",
-        {"mode": "released", "score": score, "onehot": True, "update": "released_guard"},
+        {"mode": "intended", "score": score, "onehot": True, "update": "never"},
     )
 
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lithe.dcff.coupling import Coupling
+
 __all__ = ["FusedConv2d"]
 
 
@@ -39,15 +41,15 @@ class FusedConv2d(nn.Module):
         groups: 1; anything else is refused.
 
     Attributes:
-        group: name shared by layers that must select the same filters, None where a layer is
-            free (set by :func:`lithe.dcff.convert`).
+        coupling: which filters of other layers its own are selected with, None where the layer
+            is free (set by :func:`lithe.dcff.convert`).
 
     Raises:
         ValueError: a size is below 1, ``kept`` exceeds ``n_filters``, or ``groups`` is not 1.
     """
 
     #: Operators spent on building the weights: not part of the deployed cost (lithe.cost).
-    preparation_operators = ("mm", "mv", "addmv")
+    preparation_operators = ("mm",)
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class FusedConv2d(nn.Module):
         self.register_buffer("selected", torch.zeros(kept, dtype=torch.long))
         self.register_buffer("scores", torch.zeros(n_filters, dtype=torch.float64))
         self.register_buffer("refreshed", torch.zeros((), dtype=torch.bool))
-        self.group: str | None = None  # layers of one group select the same filters
+        self.coupling: Coupling | None = None
         self._ready = False  # mirrors `refreshed`, so that forward need not ask the device
         self._onehot = False
         self.reset_parameters()

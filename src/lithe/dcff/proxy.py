@@ -12,6 +12,8 @@ __all__ = ["log_proxy", "pairwise_distance"]
 CLOSE = 1e-2
 #: Elements subtracted at once when many pairs are close; bounds memory to 64 MB.
 CHUNK = 8_000_000
+#: Rows multiplied at once; measured fastest of 64 to 256 for 256 to 512 filters.
+BLOCK = 128
 
 
 def pairwise_distance(weight: Tensor) -> Tensor:
@@ -35,20 +37,31 @@ def pairwise_distance(weight: Tensor) -> Tensor:
     if weight.dim() < 2 or not weight.numel():
         raise ValueError(f"weight has shape {tuple(weight.shape)}; filters (o, ...) are needed")
     w = weight.detach().flatten(1).double()
-    if not torch.isfinite(w).all():
-        broken = int((~torch.isfinite(w)).any(1).sum())
-        raise ValueError(f"{broken} of {len(w)} filters hold NaN or infinity; training diverged?")
-    gram = w @ w.T
+    gram = _gram(w)
     q = gram.diagonal().clone()
+    if not q.isfinite().all():
+        broken = int((~q.isfinite()).sum())
+        raise ValueError(f"{broken} of {len(w)} filters hold NaN or infinity; training diverged?")
     scale = q[:, None] + q
-    squared = torch.add(scale, gram, alpha=-2).clamp_(min=0)
-    close = (squared <= CLOSE * scale).triu_(1).nonzero()
+    squared = torch.add(scale, gram, alpha=-2, out=gram).clamp_(min=0)
+    close = (squared <= scale.mul_(CLOSE)).triu_(1).nonzero()
     distance = squared.sqrt_()
     for pairs in close.split(max(1, CHUNK // w.shape[1])):
         j, k = pairs.T
         exact = (w[j] - w[k]).norm(dim=1)
         distance[j, k] = distance[k, j] = exact
     return distance.fill_diagonal_(0)
+
+
+def _gram(w: Tensor) -> Tensor:
+    """``w wᵀ`` from the blocks on and above the diagonal: nearly half the work of one product."""
+    n = len(w)
+    gram = w.new_empty(n, n)
+    for start in range(0, n, BLOCK):
+        block = w[start : start + BLOCK] @ w[start:].T
+        gram[start : start + BLOCK, start:] = block
+        gram[start:, start : start + BLOCK] = block.T
+    return gram
 
 
 def log_proxy(distance: Tensor, t: float) -> Tensor:

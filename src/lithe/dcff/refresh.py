@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lithe.dcff.coupling import select_together
 from lithe.dcff.diagnostics import LayerReport, entropy, set_change, slot_change
 from lithe.dcff.fused import FusedConv2d
 from lithe.dcff.normalisation import reset_slots
@@ -115,7 +116,8 @@ def _groups(layers: dict[str, FusedConv2d]) -> list[list[str]]:
     """Names of layers that must select together; most are alone."""
     groups: dict[Any, list[str]] = {}
     for name, layer in layers.items():
-        groups.setdefault(layer.group or (name,), []).append(name)
+        group = layer.coupling.name if layer.coupling else (name,)
+        groups.setdefault(group, []).append(name)
     return list(groups.values())
 
 
@@ -148,12 +150,11 @@ def _settle(drafts: list[_Draft], t: float, first: bool, rules: Policy) -> list[
     accepted = fresh or rules.update == "always"
     accepted = accepted or (rules.update == "released_guard" and finite)
     scores = [draft.scores if accepted else draft.layer.scores for draft in drafts]
-    lead = drafts[0]
-    selected = lead.previous
-    if accepted or selected is None:
-        selected = select(_joint(scores), lead.layer.kept, lead.previous, rules.policy)
+    chosen = [draft.previous for draft in drafts]
+    if accepted:
+        chosen = _select(drafts, scores, rules)
     reports = []
-    for draft, own in zip(drafts, scores):
+    for draft, own, selected in zip(drafts, scores, chosen):
         rows = draft.proxy[selected]
         if rules.onehot:
             rows = nn.functional.one_hot(selected, draft.layer.n_filters).to(rows)
@@ -162,15 +163,18 @@ def _settle(drafts: list[_Draft], t: float, first: bool, rules: Policy) -> list[
     return reports
 
 
-def _joint(scores: list[Tensor]) -> Tensor:
-    """One score per filter index; a group adds its members' scores, each at mean 1.
+def _select(drafts: list[_Draft], scores: list[Tensor], rules: Policy) -> list[Tensor]:
+    """Filters by slot of each draft, coupled ones in step.
 
-    A score that is not finite counts as the largest, as the released selection has it.
+    A score that is not finite counts as the largest, as in the released selection.
     """
-    ranked = [torch.nan_to_num(values, nan=torch.inf) for values in scores]
-    if len(ranked) == 1:
-        return ranked[0]
-    return sum(values / values.mean().abs().clamp_min(1e-300) for values in ranked)
+    lead = drafts[0].layer
+    if lead.coupling is None:
+        ranked = torch.nan_to_num(scores[0], nan=torch.inf)
+        return [select(ranked, lead.kept, drafts[0].previous, rules.policy)]
+    couplings = [draft.layer.coupling for draft in drafts]
+    selected = [draft.layer.selected for draft in drafts]
+    return select_together(couplings, selected, scores, rules.policy)
 
 
 def _report(draft: _Draft, rows: Tensor, selected: Tensor, t: float, accepted: bool) -> LayerReport:

@@ -36,6 +36,7 @@ SOURCES = (
     "lithe.cost",
     "lithe.zoo",
 )
+FULL_VARIANTS = ("released", "intended", "scratch")
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -194,7 +195,13 @@ def _contest(config: Config, job: Job) -> tuple[dict, dict, list]:
         rate=config.rate,
         directory=_checkpoints(config, job),
     )
-    return outcome.metrics, outcome.curves, [train.describe(), test.describe()]
+    return outcome.metrics, outcome.curves, [_described(train), _described(test)]
+
+
+def _described(images: Any) -> dict[str, Any]:
+    """A data set as the ledger writes it down."""
+    about = images.describe()
+    return {"name": about["name"], "sha256": about.get("sha256"), "sizes": {"n": len(images)}}
 
 
 def images(config: Config) -> tuple[data.Images, data.Images]:
@@ -218,7 +225,12 @@ def _checkpoints(config: Config, job: Job) -> Path | None:
     """Where a run that may be interrupted keeps its state; smoke runs are too short for that."""
     if config.profile == "smoke":
         return None
-    return Path("runs") / "checkpoints" / "dcff" / config.profile / job[0] / str(job[1])
+    return _runs() / config.profile / job[0] / str(job[1])
+
+
+def _runs() -> Path:
+    """Checkpoints lie beside the book, wherever the notebook or the command was started."""
+    return ledger.book_root().parent / "runs" / "checkpoints" / "dcff"
 
 
 def full(
@@ -226,7 +238,7 @@ def full(
     seed: int = 0,
     folder: str | None = None,
     download: bool = False,
-    mode: str = "released",
+    variant: str = "released",
 ) -> None:
     """Train one row of the paper's tables at full length and record it.
 
@@ -235,15 +247,21 @@ def full(
         seed: of weights, order and augmentation.
         folder: of the data set; required for ImageNet.
         download: fetch CIFAR-10 where it is missing.
-        mode: ``"released"``, ``"intended"``, or ``"scratch"`` for the control.
+        variant: ``"released"``, ``"intended"``, or ``"scratch"`` for the control.
+
+    Raises:
+        ValueError: no such variant.
+        lithe.data.DataError: the data set is missing or damaged.
     """
+    if variant not in FULL_VARIANTS:
+        raise ValueError(f"variant is {variant!r}; known are {', '.join(FULL_VARIANTS)}")
     chosen = recipes.recipe(key, seed)
     train, test = recipes.load(chosen, folder, download)
     torch.manual_seed(seed)
-    model = paper_model(key, "compact" if mode == "scratch" else "fused")
-    callbacks = [] if mode == "scratch" else [Refresh(seed=seed, mode=mode)]
-    experiment = key if mode == "released" else f"{key}-{mode}"
-    place = Path("runs") / "checkpoints" / "dcff" / "full" / experiment / str(seed)
+    model = paper_model(key, "compact" if variant == "scratch" else "fused")
+    callbacks = [] if variant == "scratch" else [Refresh(seed=seed, mode=variant)]
+    experiment = key if variant == "released" else f"{key}-{variant}"
+    place = _runs() / "full" / experiment / str(seed)
     with ledger.meter() as spent:
         history = fit(
             model, train, chosen.train, evaluate=test, callbacks=callbacks, directory=place
@@ -254,8 +272,8 @@ def full(
     }
     if torch.distributed.is_initialized() and torch.distributed.get_rank():
         return
-    params = asdict(chosen) | {"train": chosen.train.model_dump(mode="json"), "mode": mode}
-    described = [train.describe(), test.describe()]
+    params = asdict(chosen) | {"train": chosen.train.model_dump(mode="json"), "variant": variant}
+    described = [_described(train), _described(test)]
     ledger.record(
         "dcff",
         experiment,
@@ -273,7 +291,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lithe.dcff.run", description=__doc__)
     parser.add_argument("config", nargs="?", help="a JSON file with the fields of Config")
     parser.add_argument("--key", choices=list(PAPER_CONFIGS), help="train this row at full length")
-    parser.add_argument("--mode", choices=("released", "intended", "scratch"), default="released")
+    parser.add_argument("--profile", choices=("full",), default="full", help="goes with --key")
+    parser.add_argument("--variant", choices=FULL_VARIANTS, default="released")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data-folder", help="CIFAR-10 (binary version) or ImageNet")
     parser.add_argument("--download", action="store_true", help="fetch CIFAR-10 if it is missing")
@@ -293,7 +312,7 @@ def main(arguments: list[str] | None = None) -> None:
     elif options.dry_run:
         print(json.dumps(recipes.dry_run(options.key).to_dict(), indent=1))
     else:
-        full(options.key, options.seed, options.data_folder, options.download, options.mode)
+        full(options.key, options.seed, options.data_folder, options.download, options.variant)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ by :func:`record` alone. :func:`verdicts` puts the one to the other; no verdict 
 
 from lithe.ledger.assessment import VERDICTS, Verdict, verdict, verdicts
 from lithe.ledger.claim_files import claim, claims
-from lithe.ledger.curve_files import curves
 from lithe.ledger.errors import LedgerError
 from lithe.ledger.place import book_root
 from lithe.ledger.provenance import meter
-from lithe.ledger.records import Metric, Record, find, is_current, read, record
+from lithe.ledger.records import Metric, Record, curves, find, is_current, read, record
 from lithe.ledger.schema import Claim
 
 __all__ = [

@@ -7,18 +7,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lithe.files import write_atomic
 from lithe.ledger.errors import LedgerError
-from lithe.ledger.place import results_folder
 
-if TYPE_CHECKING:
-    from lithe.ledger.records import Record
-
-__all__ = ["curve_path", "curves", "write_curves"]
+__all__ = ["curve_path", "read_curves", "write_curves"]
 
 
 def curve_path(record_path: Path) -> Path:
@@ -42,19 +38,15 @@ def write_curves(path: Path, values: Mapping[str, Sequence[float]]) -> dict[str,
     }
 
 
-def curves(record: Record, root: str | Path | None = None) -> dict[str, np.ndarray]:
-    """The curves of a record, float64, NaN where the run had no finite value.
+def read_curves(path: Path, sha256: str) -> dict[str, np.ndarray]:
+    """The curves of a file, float64, NaN for null.
 
     Raises:
-        LedgerError: the record has none, or the file is not the one that it was written with.
+        LedgerError: the file is gone, or not the one with this hash.
     """
-    if record.curves is None:
-        raise LedgerError(f"record {record.id} has no curves")
-    folder = results_folder(root, record.profile) / record.id
-    path = folder.parent / record.curves.file
     content = path.read_bytes() if path.is_file() else b""
-    if hashlib.sha256(content).hexdigest() != record.curves.sha256:
-        raise LedgerError(f"record {record.id}: {path.name} is missing or was changed")
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise LedgerError(f"curves {path.name} are missing, or were changed")
     lists = json.loads(content)
     return {name: np.array([np.nan if v is None else v for v in c]) for name, c in lists.items()}
 

@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from lithe.files import write_json
 from lithe.ledger import plain
-from lithe.ledger.curve_files import curve_path, write_curves
+from lithe.ledger.curve_files import curve_path, read_curves, write_curves
 from lithe.ledger.errors import LedgerError
 from lithe.ledger.place import results_folder
 from lithe.ledger.provenance import code_state, environment, peak_megabytes, source_hash
 
-__all__ = ["PROFILES", "Metric", "Record", "find", "is_current", "read", "record"]
+__all__ = ["PROFILES", "Metric", "Record", "curves", "find", "is_current", "read", "record"]
 
 PROFILES = ("smoke", "small", "full")
 NAME = r"[a-z0-9][a-z0-9_.-]*"
@@ -226,6 +227,23 @@ def read_file(path: Path, record_id: str) -> Record:
     if found.id != record_id:
         raise LedgerError(f"record {record_id}: the file says that it is {found.id}")
     return found
+
+
+def curves(record: Record | str, root: str | Path | None = None) -> dict[str, np.ndarray]:
+    """The curves of a record, float64, NaN where the run had no finite value.
+
+    Args:
+        record: the record, or its id.
+        root: the book folder, as for :func:`read`.
+
+    Raises:
+        LedgerError: the record has none, or the file is not the one that it was written with.
+    """
+    found = read(record, root) if isinstance(record, str) else record
+    if found.curves is None:
+        raise LedgerError(f"record {found.id} has no curves")
+    path = results_folder(root, found.profile) / found.id
+    return read_curves(path.with_name(found.curves.file), found.curves.sha256)
 
 
 def find(pattern: str, root: str | Path | None = None) -> list[Record]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nbformat
-
 from lithe.notebooks import chapter, outputs
 from lithe.notebooks.freshness import freshness
 from lithe.notebooks.pairing import pairing
 from lithe.notebooks.problem import Problem
+from lithe.notebooks.refreshing import read_twin
 
 __all__ = ["Problem", "check", "sources"]
 
@@ -27,9 +26,9 @@ def check(path: str | Path) -> list[Problem]:
     """
     target = Path(path).with_suffix(".ipynb")
     problems = pairing(target)
-    if not target.is_file():
+    notebook = read_twin(target)
+    if notebook is None:
         return problems
-    notebook = nbformat.read(target, as_version=4)
     checks = {**outputs.CHECKS, "cell-length": chapter.long_cells}
     if chapter.is_chapter(target.stem):
         checks["chapter-template"] = chapter.parts

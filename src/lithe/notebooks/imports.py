@@ -47,17 +47,26 @@ def _names_in(path: Path, _modified: int, package: Path) -> frozenset[str]:
 
 
 def _imported(code: str, name: str, anchor: tuple[str, ...] = ()) -> set[str]:
-    """Dotted names below ``name`` that ``code`` imports; ``from a import b`` yields ``a.b``."""
+    """Dotted names below ``name`` that ``code`` imports; ``from a import b`` yields ``a.b``.
+
+    ``a.b`` after a plain ``import a`` counts too, since the package loads its parts on first use.
+    """
     names: set[str] = set()
-    for node in ast.walk(ast.parse(code)):
+    tree = list(ast.walk(ast.parse(code)))
+    roots = {name}
+    for node in tree:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
+            roots |= {alias.asname for alias in node.names if alias.asname and alias.name == name}
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 kept = anchor[: len(anchor) - node.level + 1]
                 base = ".".join([*kept, *filter(None, [node.module])])
             names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    for node in tree:
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) in roots:
+            names.add(f"{name}.{node.attr}")
     return {found for found in names if found.split(".")[0] == name}
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 
 from lithe.notebooks.problem import Problem
-from lithe.notebooks.refreshing import read_source
+from lithe.notebooks.refreshing import read_source, read_twin
 
 __all__ = ["pairing"]
 
@@ -31,10 +30,13 @@ def pairing(path: Path) -> list[Problem]:
     for half in (source, target):
         if not half.is_file():
             return [Problem(half.name, "pairing", "missing half of a pair; run make refresh")]
-    pair = read_source(source), nbformat.read(target, as_version=4)
+    twin = read_twin(target)
+    if twin is None:
+        text = "not readable as a notebook (a merge conflict?); run make refresh"
+        return [Problem(target.name, "pairing", text)]
     return [
         Problem(target.name, "pairing", f"{what}; the .py is the truth: run make refresh", number)
-        for number, what in _first_difference(*pair)
+        for number, what in _first_difference(read_source(source), twin)
     ]
 
 

@@ -17,7 +17,7 @@ from lithe.notebooks import stamp
 from lithe.notebooks.execution import run_cells
 from lithe.notebooks.tidying import tidy
 
-__all__ = ["combine", "read_source", "refresh"]
+__all__ = ["combine", "read_source", "read_twin", "refresh"]
 
 
 def refresh(source: str | Path) -> Path:
@@ -66,8 +66,8 @@ def read_source(source: Path) -> NotebookNode:
 def combine(notebook: NotebookNode, target: Path) -> NotebookNode:
     """Give the cells of ``notebook`` the ids they have in ``target``, or ones made from text."""
     known: set[str] = set()
-    if target.is_file():
-        before = nbformat.read(target, as_version=4)
+    before = read_twin(target)
+    if before is not None:
         known = {cell.id for cell in before.cells if "id" in cell}
         notebook = combine_inputs_with_outputs(notebook, before, fmt="ipynb")
     notebook.nbformat, notebook.nbformat_minor = 4, 5  # the first version with cell ids
@@ -78,6 +78,14 @@ def combine(notebook: NotebookNode, target: Path) -> NotebookNode:
             cell.id = _fresh_id(cell, used | known)
         used.add(cell.id)
     return notebook
+
+
+def read_twin(target: Path) -> NotebookNode | None:
+    """Read an ``.ipynb``; ``None`` where there is none or a merge conflict made it unreadable."""
+    try:
+        return nbformat.read(target, as_version=4)
+    except (FileNotFoundError, ValueError, nbformat.reader.NotJSONError):
+        return None
 
 
 def _fresh_id(cell: NotebookNode, taken: set[str]) -> str:

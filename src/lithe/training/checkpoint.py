@@ -44,6 +44,8 @@ def save(
     """
     directory.mkdir(parents=True, exist_ok=True)
     folder = directory / f"{PREFIX}{epoch:06d}-{step:09d}"
+    if folder.exists():
+        return folder  # a run reaches each moment once, always with the same bits
     unfinished = Path(tempfile.mkdtemp(dir=directory, prefix=UNFINISHED))
     try:
         for name, model in models.items():
@@ -51,8 +53,6 @@ def save(
             write_with(unfinished / f"{name}.safetensors", lambda p, t=tensors: save_file(t, p))
         write_with(unfinished / STATE, lambda p: torch.save(state, p))
         _flush(unfinished)
-        if folder.exists():  # the same moment, saved once more
-            shutil.rmtree(folder)
         unfinished.rename(folder)
         _flush(directory)
     finally:
@@ -68,13 +68,13 @@ def latest(directory: Path) -> Path | None:
 
 def drop_all(directory: Path, but: Path | None = None) -> None:
     """Remove the checkpoints of a run and what interrupted writes left, except ``but``."""
-    for pattern in (f"{PREFIX}*-*", f"{UNFINISHED}*"):
-        for folder in directory.glob(pattern):
-            if folder != but:
-                # renamed first: a removal that is cut short must not look like a checkpoint
-                doomed = folder.with_name(f"{UNFINISHED}{folder.name}")
-                folder.rename(doomed)
-                shutil.rmtree(doomed, ignore_errors=True)
+    for folder in directory.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in directory.glob(f"{PREFIX}*-*"):
+        if folder != but:
+            # renamed first: a removal that is cut short must not look like a checkpoint
+            doomed = folder.rename(folder.with_name(UNFINISHED + folder.name))
+            shutil.rmtree(doomed, ignore_errors=True)
 
 
 def load_state(folder: Path) -> dict[str, Any]:

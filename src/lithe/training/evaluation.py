@@ -55,7 +55,7 @@ def evaluate(
     tensor = next(chain(model.parameters(), model.buffers()), torch.empty(0))
     device = tensor.device
     sums = [torch.zeros(4, dtype=torch.float64)]
-    with frozen_mode(model), torch.inference_mode():
+    with frozen_mode(model), torch.no_grad():
         for x, y in _batches(data, torch.arange(len(data))[rank::world], batch_size):
             x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
             with autocast(device, precision):
@@ -64,8 +64,8 @@ def evaluate(
     total = torch.stack([s.to(sums[-1].device) for s in sums]).sum(0)
     if accelerator is not None:
         total = accelerator.reduce(total.to(accelerator.device), "sum")
-    n, mean, top1, top5 = (total / torch.tensor([1, *[total[0]] * 3]).to(total)).tolist()
-    return {"loss": mean, "top1": _percent(top1), "top5": _percent(top5), "n": round(n)}
+    n, value, top1, top5 = total.tolist()
+    return {"loss": value / n, "top1": _percent(top1, n), "top5": _percent(top5, n), "n": int(n)}
 
 
 def _sums(outputs: Tensor, y: Tensor, loss: Loss) -> Tensor:
@@ -94,8 +94,8 @@ def correct_at(outputs: Tensor, targets: Tensor, k: int) -> Tensor:
     return (outputs.topk(k, 1).indices == targets[:, None]).sum().float()
 
 
-def _percent(share: float) -> float | None:
-    return None if math.isnan(share) else 100 * share
+def _percent(hits: float, n: float) -> float | None:
+    return None if math.isnan(hits) else 100 * hits / n
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:

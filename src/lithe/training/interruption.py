@@ -43,4 +43,4 @@ class Interruption:
         trace: TracebackType | None,
     ) -> None:
         if self._active:
-            signal.signal(signal.SIGINT, self._before)
+            signal.signal(signal.SIGINT, self._before or signal.SIG_DFL)

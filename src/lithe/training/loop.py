@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -75,11 +76,14 @@ def fit(
         One row per epoch, percent and seconds.
 
     Raises:
+        TypeError: ``train`` or ``evaluate`` is not a data set of ``lithe.data``.
         ValueError: there is nothing to train or nothing to train on.
         DivergenceError: the loss is not finite; the last checkpoint stays.
         CheckpointError: the checkpoint is damaged or belongs to another run.
         KeyboardInterrupt: Ctrl-C; with a directory and one process the run is saved first.
     """
+    for data in (train, *([] if evaluate is None else [evaluate])):
+        _refuse_other_data(data)
     accelerator = _accelerator(config)
     device = accelerator.device
     cuda = [device] if device.type == "cuda" else []
@@ -165,9 +169,7 @@ class _Run:
         self.rng: list[Tensor] | None = None
         if folder is not None:
             self.restore(folder)
-        self.model, self.optimizer = self.accelerator.prepare(
-            self.state.model, self.state.optimizer
-        )
+        self.model = self.accelerator.prepare(self.state.model)
 
     def one_epoch(self) -> None:
         """Train, evaluate, call back, save."""
@@ -204,9 +206,9 @@ class _Run:
     def one_step(self, micro: list[tuple[Tensor, Tensor]], plan: Plan, number: int, n: int) -> None:
         """One optimiser step from the micro-batches of this process."""
         state, world = self.state, self.accelerator.num_processes
-        for group in self.optimizer.param_groups:
+        for group in self.state.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, state.epoch, number, plan.steps)
-        self.optimizer.zero_grad()
+        self.state.optimizer.zero_grad()
         for k, ((x, y), (_, share)) in enumerate(zip(micro, plan.parts(n))):
             x, y = x.to(state.device, non_blocking=True), y.to(state.device, non_blocking=True)
             last = k == len(micro) - 1
@@ -221,7 +223,7 @@ class _Run:
             self.refuse_divergence(self.sums[0], number)
         if self.config.clip_norm is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        self.optimizer.step()
+        self.state.optimizer.step()
         if state.ema is not None:
             state.ema.update_parameters(state.model)
 
@@ -242,12 +244,13 @@ class _Run:
     def leave_epoch(self) -> None:
         """Evaluate, call back, add the row, save."""
         state, config = self.state, self.config
+        self.agree_on_buffers()
         total, hits, n = self.accelerator.reduce(self.sums.clone(), "sum").tolist()
         self.refuse_divergence(torch.tensor(total), state.step - 1)
         state.metrics = {
-            **{"epoch": state.epoch, "lr": self.optimizer.param_groups[0]["lr"]},
+            **{"epoch": state.epoch, "lr": self.state.optimizer.param_groups[0]["lr"]},
             **{"seconds": self.seconds, "train_loss": total / n},
-            "train_top1": 100 * hits / n if hits == hits else None,  # NaN: no class labels
+            "train_top1": None if math.isnan(hits) else 100 * hits / n,
             **state.metrics,
             **self.measured("evaluate_", state.model),
             **(self.measured("ema_", state.ema.module) if state.ema is not None else {}),
@@ -255,11 +258,17 @@ class _Run:
         self.call("on_epoch_end")
         state.history.add(state.metrics)
         state.epoch, state.step = state.epoch + 1, 0
-        done = state.epoch == state.epochs
-        if self.interruption.asked and not done:
+        if self.interruption.asked:
             self.stop()
-        if done or state.epoch % config.checkpoint_every == 0:
+        if state.epoch == state.epochs or state.epoch % config.checkpoint_every == 0:
             self.save()
+
+    def agree_on_buffers(self) -> None:
+        """Give all processes the main process's buffers, such as running statistics."""
+        if self.accelerator.num_processes > 1:
+            for model in filter(None, (self.state.model, self.state.ema)):
+                for buffer in model.buffers():
+                    torch.distributed.broadcast(buffer, 0)
 
     def measured(self, prefix: str, model: nn.Module) -> dict[str, float | None]:
         """Loss and accuracies on the evaluation data, if there is any."""
@@ -337,6 +346,14 @@ def _plain_step(loss: Loss, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Ten
 
 def _nothing(*_: Any) -> None:
     """Stands for a method that a callback does not have."""
+
+
+def _refuse_other_data(data: Any) -> None:
+    if not isinstance(data, DataSet):
+        raise TypeError(
+            f"cannot train on a {type(data).__name__}; fit takes data sets that cut batches by "
+            "index (lithe.data.DataSet), such as lithe.data.Images"
+        )
 
 
 def _on(data: DataSet | None, device: torch.device) -> DataSet | None:
