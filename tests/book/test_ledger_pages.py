@@ -52,6 +52,7 @@ claims:
       against: toy/scratch/small/*
     test: {kind: sign, reason: fixed beforehand}
     control: the same net from scratch
+    deviation: D1
     command: python -m lithe.run toy --profile small
     cost: an hour
 """
@@ -128,6 +129,9 @@ def test_numbers_verdicts_and_tables_reach_the_page(project: Project) -> None:
         "\n\n```{verdict-box}\n:paper: toy\n```\n",
     )
     project.page("board", "# Board\n\n```{claims-table}\n```\n")
+    options = ":tier: T0\n:verdict: reproduced\n"
+    project.page("some", f"# Some\n\n```{{claims-table}}\n{options}```\n")
+    project.page("deviations", "# Deviations\n\n(D1)=\n## The first\n\nText.\n")
     project.page("records", "# Records\n\n```{records-table}\n```\n")
     built = project.build("-W", "--keep-going")
     assert built.returncode == 0, built.stderr
@@ -148,7 +152,10 @@ def test_numbers_verdicts_and_tables_reach_the_page(project: Project) -> None:
     assert 'title="stated by the paper: table 1"' in page
     board = project.html("board")
     assert 'id="claim-toy-abstract-beats-scratch"' in board
+    assert 'href="deviations.html#d1"' in board
     assert "python -m lithe.run toy --profile small" in re.sub(r"<[^>]+>", "", board)
+    assert "toy.table.params" in project.html("some")
+    assert "toy.abstract.beats-scratch" not in project.html("some")
     assert 'id="record-toy-method-small"' in project.html("records")
 
 

@@ -35,6 +35,8 @@ GRAPHED = {"shufflenet_v2_x1_0", "googlenet", "inception_v3"}  # their forward m
 def build(name: str) -> tuple[nn.Module, torch.Tensor]:
     extra = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     model = getattr(torchvision().models, name)(weights=None, num_classes=10, **extra)
+    if name == "vgg16_bn":  # the real head has 120 million weights and nothing else to show
+        model.classifier = nn.Sequential(nn.Linear(512 * 49, 32), nn.ReLU(), nn.Linear(32, 10))
     side = 80 if name == "inception_v3" else 64
     return model, torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(7))
 
@@ -64,7 +66,7 @@ def test_zoo_permuted_network_trains_alike(name, oracle):
     orders = oracle.orders(graph := channels.trace(model, x[:1]), oracle.generator(3))
     moved = channels.permute(graph, orders).train()
     ours, theirs = moved(x), model(x)
-    assert torch.allclose(ours, theirs, atol=1e-4 * float(theirs.std()))
+    assert torch.allclose(ours, theirs, atol=1e-4 * float(theirs.detach().std()))
     ours.square().mean().backward()
     theirs.square().mean().backward()
     got, want = (net.get_parameter("fc.bias").grad for net in (moved, model))

@@ -261,11 +261,18 @@ def test_never_keeps_the_first_choice():
     assert torch.equal(net[0].selected, before)
 
 
-def test_layers_of_one_group_select_together():
+def coupled_pair():
     net = nn.Sequential(dcff.FusedConv2d(3, 10, 6, 3), dcff.FusedConv2d(6, 10, 6, 3))
     for layer in net:
-        layer.group = "stream"
-    dcff.refresh(net, 0, 10)
+        dcff.refresh(layer, 0, 10, onehot=True)
+        layer.coupling = dcff.Coupling("stream", torch.arange(10), torch.zeros(10).long())
+        layer.set_rows(layer.proxy_rows, torch.arange(6))
+    return net
+
+
+def test_coupled_layers_select_by_their_joint_score():
+    net = coupled_pair()
+    dcff.refresh(net, 0, 10, policy="ascending")
     parts = [dcff.kl_scores(dcff.log_proxy(dcff.pairwise_distance(m.weight), 1.0)) for m in net]
     joint = sum(scores / scores.mean() for scores in parts)
     assert net[0].selected.tolist() == dcff.select(joint, 6).tolist()
@@ -273,9 +280,7 @@ def test_layers_of_one_group_select_together():
 
 
 def test_one_member_with_nan_freezes_its_group():
-    net = nn.Sequential(dcff.FusedConv2d(3, 10, 6, 3), dcff.FusedConv2d(6, 10, 6, 3))
-    for layer in net:
-        layer.group = "stream"
+    net = coupled_pair()
     dcff.refresh(net, 0, 10, "released")
     with torch.no_grad():
         net[0].weight.mul_(1e-6)  # finite again, were it alone

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx import addnodes
@@ -23,18 +25,25 @@ HEADS = ("Claim", "Paper", "Here", "Verdict")
 TIERS = ("T0", "T1", "T2", "T3")
 
 
-def _tier(argument: str) -> str:
-    return directives.choice(argument.upper(), TIERS)
+def _one_of(choices: tuple[str, ...]) -> Callable[[str | None], str]:
+    """An option that takes one of ``choices``; docutils' own would turn them to lower case."""
 
+    def checked(argument: str | None) -> str:
+        if argument is None or argument.strip() not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}; got {argument!r}")
+        return argument.strip()
 
-def _verdict(argument: str) -> str:
-    return directives.choice(argument, ledger.VERDICTS)
+    return checked
 
 
 class ClaimsTable(SphinxDirective):
     """Options ``:paper:``, ``:tier:`` and ``:verdict:`` each keep only what matches."""
 
-    option_spec = {"paper": directives.unchanged, "tier": _tier, "verdict": _verdict}  # noqa: RUF012
+    option_spec = {  # noqa: RUF012
+        "paper": directives.unchanged_required,
+        "tier": _one_of(TIERS),
+        "verdict": _one_of(ledger.VERDICTS),
+    }
 
     def run(self) -> list[nodes.Node]:
         try:
@@ -109,7 +118,11 @@ def _reasons(found: ledger.Verdict) -> list[nodes.Node]:
 
 def _reference(deviation: str) -> nodes.Node:
     """A link to the entry of the register of deviations."""
-    reference = addnodes.pending_xref(
-        "", refdomain="std", reftype="ref", reftarget=deviation.lower(), refexplicit=True
+    return addnodes.pending_xref(
+        "",
+        nodes.inline(deviation, deviation),
+        refdomain="std",
+        reftype="ref",
+        reftarget=deviation.lower(),
+        refexplicit=True,
     )
-    return reference + nodes.inline(deviation, deviation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ __all__ = ["BuildError", "build", "copy_tree"]
 
 BUILDER = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
 REPORTED_LINES = 60
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 class BuildError(RuntimeError):
@@ -103,8 +105,9 @@ def _pages(source: Path, out: Path) -> Path:
 
 def _report(stdout: str, stderr: str) -> str:
     """The warnings if there are any, else the end of what was printed."""
-    lines = [line for line in stderr.splitlines() if "WARNING" in line or "ERROR" in line]
-    return "\n".join(lines or (stdout + stderr).splitlines()[-REPORTED_LINES:])
+    plain = COLOUR.sub("", stderr)
+    lines = [line for line in plain.splitlines() if "WARNING" in line or "ERROR" in line]
+    return "\n".join(lines or (stdout + plain).splitlines()[-REPORTED_LINES:])
 
 
 @contextmanager
@@ -115,7 +118,6 @@ def _environment(source: Path) -> Iterator[None]:
             filter(None, [str(source / "src"), os.environ.get("PYTHONPATH")])
         ),
         "LITHE_BOOK": str(source / "book"),
-        "NO_COLOR": "1",
     }
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)

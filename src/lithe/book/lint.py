@@ -29,10 +29,10 @@ UNITS = (
 )
 PATTERNS = [
     re.compile(rf"{NUMBER}[\s\u00a0\u202f-]?(?:{UNITS})"),
-    re.compile(r"(?<![\w./-])[+\-\u2212±]?\d+\.\d+(?![\w.])"),
-    re.compile(r"(?<![\w.,/-])\d{1,3}(?:,\d{3})+(?![\w,])"),
+    re.compile(r"(?<![\w./-])[+\-\u2212±]?\d+\.\d+(?!\w|\.\d)"),
+    re.compile(r"(?<![\w.,/-])\d{1,3}(?:,\d{3})+(?!\w|,\d)"),
     re.compile(
-        r"\b(?:accurac(?:y|ies)|losse?s?|error|PSNR|SSIM|speed-?up|correlation|FID)\b"
+        r"\b(?:accurac(?:y|ies)|loss(?:es)?|error|PSNR|SSIM|speed-?up|correlation|FID)\b"
         r"(?:\s+(?:is|was|of|about|around|to|at|only|from|by|reaches)){1,3}\s+\d[\d.,]*",
         re.I,
     ),

@@ -208,10 +208,9 @@ def contend(
 
 def _forward_macs(images: Images, wide: Sequence[int], narrow: Sequence[int]) -> dict[str, int]:
     example = torch.zeros(1, *images.shape)
-    dense, compact = (
-        cost.count(zoo.small_cnn(images.n_classes, widths), example).macs
-        for widths in (wide, narrow)
-    )
+    with _seeded(0):
+        nets = [zoo.small_cnn(images.n_classes, widths) for widths in (wide, narrow)]
+    dense, compact = (cost.count(net, example).macs for net in nets)
     return {"dense": dense, "compact": compact, "fused": compact}
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -85,7 +83,7 @@ def load_state(folder: Path) -> dict[str, Any]:
     """
     try:
         return torch.load(folder / STATE, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # damaged bytes can fail in any way
         raise _damaged(folder / STATE, error) from error
 
 
@@ -98,7 +96,7 @@ def load_tensors(folder: Path, name: str, model: nn.Module) -> None:
     path = folder / f"{name}.safetensors"
     try:
         stored = load_file(path)
-    except (OSError, SafetensorError) as error:
+    except Exception as error:  # as above
         raise _damaged(path, error) from error
     own = _tensors(model)
     refuse_other_model(path, stored, own)
