@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter_ns
 
 import numpy as np
@@ -23,6 +23,8 @@ class Latency:
         p90_ms: 90th percentile, milliseconds.
         threads: CPU threads torch was allowed.
         repeats: timed calls.
+        samples_ms: every timed call in order; where several functions took turns, entries of
+            the same index were measured side by side.
     """
 
     median_ms: float
@@ -30,6 +32,7 @@ class Latency:
     p90_ms: float
     threads: int
     repeats: int
+    samples_ms: tuple[float, ...] = field(default=(), repr=False)
 
 
 def latency(
@@ -128,4 +131,4 @@ def _wait() -> None:
 
 def _summary(times: list[float], threads: int) -> Latency:
     p10, median, p90 = (float(value) for value in np.percentile(times, (10, 50, 90)))
-    return Latency(median, p10, p90, threads, len(times))
+    return Latency(median, p10, p90, threads, len(times), tuple(times))

@@ -131,6 +131,8 @@ def test_numbers_verdicts_and_tables_reach_the_page(project: Project) -> None:
     project.page("board", "# Board\n\n```{claims-table}\n```\n")
     options = ":tier: T0\n:verdict: reproduced\n"
     project.page("some", f"# Some\n\n```{{claims-table}}\n{options}```\n")
+    row = "| net | {result}`toy/method/small/*:top1 ; mean` | {given}`93.5% ; paper` |"
+    project.page("tabled", f"# Tabled\n\n| a | b | c |\n|---|---|---|\n{row}\n")
     project.page("deviations", "# Deviations\n\n(D1)=\n## The first\n\nText.\n")
     project.page("records", "# Records\n\n```{records-table}\n```\n")
     built = project.build("-W", "--keep-going")
@@ -150,6 +152,9 @@ def test_numbers_verdicts_and_tables_reach_the_page(project: Project) -> None:
     assert "1 not reproduced" in text
     assert "Our cost: 7 records in 14 s" in text
     assert 'title="stated by the paper: table 1"' in page
+    assert "± " not in project.html("tabled")  # joined without a breaking space
+    assert 'title="record toy/method/small/0–2' in project.html("tabled")
+    assert 'title="stated by the paper"' in project.html("tabled")
     board = project.html("board")
     assert 'id="claim-toy-abstract-beats-scratch"' in board
     assert 'href="deviations.html#d1"' in board

@@ -185,10 +185,10 @@ def chunk_in_halves():
 @net
 def split_unevenly():
     def forward(self, x):
-        a, b, c = torch.split(self.a(x), [2, 5, 3], dim=1)
+        a, b, c = torch.split(self.a(x), [6, 8, 5], dim=1)
         return self.head(torch.cat([c, self.b(b), a], 1))
 
-    return Net(forward, a=block(3, 10), b=block(5, 4), head=head(9))
+    return Net(forward, a=block(3, 19), b=block(8, 4), head=head(15))
 
 
 @net
@@ -252,7 +252,7 @@ def channel_shuffle_by_views():
 @net
 def channel_shuffle_by_flatten():
     def forward(self, x):
-        n, c, h, w = x.shape
+        n, _, h, w = x.shape
         x = self.a(x).reshape(n, 3, 4, h, w).permute(0, 2, 1, 3, 4).flatten(1, 2)
         return self.head(self.b(x))
 
@@ -292,7 +292,7 @@ def pixel_unshuffle():
 @net
 def space_to_depth_by_views():
     def forward(self, x):
-        n, c, h, w = x.shape
+        n, _, h, w = x.shape
         x = self.a(x).view(n, 4, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 2, 4)
         return self.head(self.b(x.reshape(n, 16, h // 2, w // 2)))
 
@@ -399,7 +399,11 @@ def layer_norms_pin_but_move():
         y = self.out(F.gelu(self.inner(y))).permute(0, 3, 1, 2)
         return self.head(x + self.scale * y)
 
-    parts = {"stem": conv(3, 8), "norm": nn.LayerNorm(8), "scale": nn.Parameter(torch.ones(8, 1, 1))}
+    parts = {
+        "stem": conv(3, 8),
+        "norm": nn.LayerNorm(8),
+        "scale": nn.Parameter(torch.ones(8, 1, 1)),
+    }
     return Net(forward, **parts, inner=nn.Linear(8, 20), out=nn.Linear(20, 8), head=head(8))
 
 
@@ -475,7 +479,7 @@ def gated_linear_unit():
 @net
 def maxout():
     def forward(self, x):
-        n, c, h, w = x.shape
+        n, _, h, w = x.shape
         return self.head(self.b(self.a(x).view(n, 3, 4, h, w).amax(1)))
 
     return Net(forward, a=block(3, 12), b=block(4, 5), head=head(5))
@@ -536,22 +540,22 @@ def width_used_as_a_number():
     return Net(forward, a=block(3, 9), b=block(9, 4), head=head(4))
 
 
-NOT_CUT = {"group_norms_pin"}  # covered below: some of its groups cannot be cut
+FUNCTIONAL = {"functional_layers"}  # no modules for the second twin's hooks
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_operation_compact_equals_masked(name, oracle):
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(5))
-    for seed in range(3):
+    for seed in range(2):
         model = oracle.randomise(_built(name), seed)
-        oracle.check_keep(model, x, seeds=3)
+        oracle.check_keep(model, x, seeds=2, native=name not in FUNCTIONAL)
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_operation_permuted_equals_original(name, oracle):
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(5))
     model = oracle.randomise(_built(name))
-    for seed in range(3):
+    for seed in range(2):
         oracle.check_permute(model, x, seed)
 
 

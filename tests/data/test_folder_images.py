@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from lithe.data import DataError, DataSet, imagenet_folder
+from lithe.training import TrainConfig, fit
 from lithe.training.feed import Plan, micro_batches
 from lithe.vision import torchvision
 
@@ -66,6 +68,14 @@ def test_worker_processes_deliver_the_same_batches_in_the_same_order(tree):
     ):
         assert torch.equal(x, other_x)
         assert torch.equal(y, other_y)
+
+
+def test_a_network_trains_and_is_evaluated_on_folders(tree):
+    train, val = imagenet_folder(tree, classes=2, workers=2)
+    model = nn.Sequential(nn.AvgPool2d(56), nn.Flatten(), nn.Linear(48, 2))
+    history = fit(model, train, TrainConfig(epochs=1, batch_size=4), evaluate=val)
+    assert history.last["train_loss"] > 0
+    assert history.last["evaluate_top1"] in (0, 25, 50, 75, 100)
 
 
 def test_a_corrupt_image_is_named(tree):

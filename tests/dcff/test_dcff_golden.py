@@ -196,3 +196,59 @@ def check_final_state(net, trace):
         stack = [norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var]
         close(torch.stack(stack), trace[name], **tolerance)
     assert torch.equal(dcff.compact(net)(trace["X"]), net(trace["X"]))
+
+
+def naive_fused(weight, m, t):
+    """Mixing rows and selection by the definitions, with nothing of the library."""
+    w = weight.detach().flatten(1).double()
+    distance = (w[:, None] - w[None]).norm(dim=2)
+    log_p = (-t * distance).log_softmax(1)
+    scores = (log_p.exp()[:, None] * (log_p[:, None] - log_p[None])).sum(2).mean(1)
+    chosen = scores.argsort(descending=True)[:m].sort().values
+    return log_p.exp()[chosen].float(), chosen
+
+
+def naive_forward(net, rows, x):
+    for index, module in enumerate(net):
+        if index in rows:
+            filters = torch.einsum("mn,ncij->mcij", rows[index], module.weight)
+            bias = None if module.bias is None else rows[index] @ module.bias
+            x = F.conv2d(x, filters, bias, padding=1)
+        else:
+            x = module(x)
+    return x
+
+
+def geometric(epoch, epochs):
+    return 100 ** (epoch / (epochs - 1))
+
+
+def test_reselecting_training_equals_a_naive_twin(golden):
+    with np.load(golden / "dcff_tinytrain_released.npz") as arrays:
+        trace = {name: torch.as_tensor(arrays[name]) for name in arrays.files}
+    net, twin = tiny_net(trace), tiny_net(trace)
+    options = {"lr": 0.3, "momentum": 0.9, "weight_decay": 5e-4}
+    optimisers = [torch.optim.SGD(model.parameters(), **options) for model in (net, twin)]
+    moved = 0.0
+    for epoch in range(6):
+        if epoch in (1, 2):  # a push that changes who is chosen
+            for model in (net, twin):
+                model[3].weight.data.mul_(
+                    torch.linspace(0.5, 2, 12).roll(epoch)[:, None, None, None]
+                )
+        reports = dcff.refresh(net, epoch, 6, "intended", temperature=geometric, policy="ascending")
+        moved += sum(report.set_change for report in reports)
+        naive = {
+            k: naive_fused(twin[k].weight, m, geometric(epoch, 6)) for k, m in ((0, 4), (3, 5))
+        }
+        assert all(net[k].selected.tolist() == chosen.tolist() for k, (_, chosen) in naive.items())
+        rows = {k: pair[0] for k, pair in naive.items()}
+        for part in (slice(0, 16), slice(16, 32)):
+            outputs = net(trace["X"][part]), naive_forward(twin, rows, trace["X"][part])
+            losses = [F.cross_entropy(output, trace["Y"][part]) for output in outputs]
+            assert losses[0].item() == pytest.approx(losses[1].item(), abs=1e-4)
+            for loss, optimiser in zip(losses, optimisers):
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+    assert moved > 0  # otherwise this shows nothing that the frozen run does not

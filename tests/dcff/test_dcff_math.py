@@ -132,6 +132,17 @@ def test_released_scores_agree_with_the_broadcast_formula():
     )
 
 
+def test_large_layers_get_the_released_score_without_the_cube(monkeypatch):
+    from lithe.dcff import released
+
+    for t in (1.0, 2.0, 10.0):
+        proxy = dcff.released_proxy(dcff.pairwise_distance(draw(8, n=40, scale=0.3)), t)
+        exact = dcff.released_scores(proxy)
+        monkeypatch.setattr(released, "LARGEST", 8)
+        torch.testing.assert_close(dcff.released_scores(proxy), exact, rtol=2e-5, atol=1e-6)
+        monkeypatch.undo()
+
+
 def test_released_scores_are_nan_in_rows_with_a_zero_only():
     weight = draw(7, n=6)
     weight[5] = weight[4] + 50

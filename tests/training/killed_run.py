@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,9 +18,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lithe.data import fake_images
-from lithe.training import TrainConfig, fit
+from lithe.training import TrainConfig, checkpoint, fit
 
-CONFIG = TrainConfig(epochs=12, batch_size=8, lr=0.01, ema_decay=0.9, schedule="cosine")
+CONFIG = TrainConfig(epochs=40, batch_size=8, lr=0.01, ema_decay=0.9, schedule="cosine")
 
 
 def train(directory: Path | None, result: Path) -> None:
@@ -43,29 +44,46 @@ def train(directory: Path | None, result: Path) -> None:
     )
 
 
-def killed(directory: Path, result: Path, after: float) -> bool:
-    """Whether the child was killed (True) or was faster."""
-    child = os.fork()
+def saving(directory: Path) -> bool:
+    return any(directory.glob(f"{checkpoint.UNFINISHED}*"))
+
+
+def killed(directory: Path, result: Path, after: float | None) -> bool:
+    """Kill a child that has made a new checkpoint; False if it was faster.
+
+    ``after`` is how many seconds to wait then; ``None`` waits for the next save to begin.
+    """
+    before, child = checkpoint.latest(directory), os.fork()
     if child == 0:
         train(directory, result)
         os._exit(0)
-    time.sleep(after)
+
+    def until(reached: Callable[[], bool]) -> bool:
+        while not reached():
+            if os.waitpid(child, os.WNOHANG)[0]:
+                return False
+            time.sleep(0.0003)
+        return True
+
+    if not until(lambda: checkpoint.latest(directory) != before):
+        return False
+    if after is not None:
+        time.sleep(after)
+    elif not until(lambda: saving(directory)):
+        return False
     os.kill(child, signal.SIGKILL)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
 def main(folder: Path, kills: int) -> None:
-    started = time.perf_counter()
     train(None, folder / "whole.safetensors")
-    whole = time.perf_counter() - started
-    numbers, count = random.Random(0), 0
-    for _ in range(4 * kills):
-        if count == kills:
-            break
-        count += killed(folder / "run", folder / "ignored", numbers.uniform(0.05, 0.6) * whole)
-    states = sorted(path.name for path in (folder / "run").iterdir())
+    numbers, count, torn = random.Random(0), 0, 0
+    for k in range(kills):
+        after = None if k % 2 else numbers.uniform(0, 0.05)
+        count += killed(folder / "run", folder / "ignored", after)
+        torn += saving(folder / "run")
     train(folder / "run", folder / "resumed.safetensors")
-    print(count, *states)
+    print(f"{count} killed, {torn} of them while saving")
 
 
 if __name__ == "__main__":

@@ -11,14 +11,15 @@ import sys
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 from safetensors.torch import save_file
 from torch import nn
 
 from lithe.data import fake_images
-from lithe.training import TrainConfig, checkpoint, fit
+from lithe.training import TrainConfig, checkpoint, evaluate, fit
 
-# 25 = 3 x 8 + 1: the last batch of one item leaves three of four parts empty
-IMAGES, HELD_OUT = fake_images((3, 8, 8), 6, 25, seed=1), fake_images((3, 8, 8), 6, 7, seed=2)
+# 26 = 3 x 8 + 2: the last batch of two items leaves a part of each process empty
+IMAGES, HELD_OUT = fake_images((3, 8, 8), 6, 26, seed=1), fake_images((3, 8, 8), 6, 7, seed=2)
 CONFIG = TrainConfig(epochs=2, batch_size=8, accumulate=2, ema_decay=0.9, device="cpu")
 
 
@@ -51,7 +52,8 @@ def main(folder: Path) -> None:
             "read_back": again["train_loss"] == history["train_loss"],
         }
         save_file(model.state_dict(), folder / f"{name}-{rank}.safetensors")
-    text = json.dumps(found | {"saves": len(saves)})
+    shared = evaluate(model, HELD_OUT, accelerator=Accelerator(cpu=True))
+    text = json.dumps(found | {"saves": len(saves), "evaluated": shared["n"]})
     (folder / f"found-{rank}.json").write_text(text)
 
 

@@ -52,6 +52,7 @@ def test_two_processes_measure_what_one_measures_and_count_nothing_twice(runs):
         assert one.keys() == two.keys()
         for key in one.keys() - {"seconds"}:
             assert two[key] == pytest.approx(one[key], abs=CLOSE), key
+    assert [_found(folder)["evaluated"] for folder in runs] == [7, 7]
 
 
 def test_all_processes_end_with_the_same_model_and_history(runs):

@@ -33,6 +33,7 @@ class Memory:
 
     def on_epoch_start(self, state):
         self.drawn.append(torch.rand(()).item())
+        state.metrics["at_start"] = self.drawn[-1]
 
     def on_epoch_end(self, state):
         if state.epoch == self.crash_at:

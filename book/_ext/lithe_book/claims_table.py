@@ -53,7 +53,8 @@ class ClaimsTable(SphinxDirective):
             return []
         if not found:
             return [line("No claim of this kind.")]
-        return [table(HEADS, [self._row(verdict) for verdict in found], (46, 18, 18, 18))]
+        rows = [self._row(verdict) for verdict in found]
+        return [table("claims", HEADS, rows, (46, 18, 18, 18))]
 
     def _verdicts(self) -> list[ledger.Verdict]:
         root, paper = book_folder(self.env), self.options.get("paper")
@@ -89,6 +90,8 @@ def _values(found: ledger.Verdict) -> tuple[Cell, Cell]:
         return [line(found.paper)], [line(found.ours)]
     names = [f"{part.name}: " if part.name else "" for part in parts]
     paper = [line(name + claimed_text(part)) for name, part in zip(names, parts)]
+    if found.verdict == "not run":
+        return paper, [line(found.ours)]
     return paper, [line(name + f.ours) for name, f in zip(names, found.findings)]
 
 

@@ -38,7 +38,7 @@ class RecordsTable(SphinxDirective):
         if not records:
             return [line("Nothing has been measured here yet.")]
         rows = [self._row(anchor, list(group)) for anchor, group in groupby(records, record_anchor)]
-        return [table(HEADS, rows, (40, 25, 20, 15))]
+        return [table("records", HEADS, rows, (40, 25, 20, 15))]
 
     def _row(self, anchor: str, records: list[ledger.Record]) -> tuple[str | None, list[Cell]]:
         last, answer = records[-1], Answer("", tuple(records))

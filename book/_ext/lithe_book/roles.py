@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
@@ -17,6 +19,7 @@ from .rows import record_anchor
 __all__ = ["ClaimRole", "GivenRole", "ResultRole"]
 
 LOGGER = logging.getLogger(__name__)
+SPLIT = re.compile(r"\s*(.*?)\s*(?:[|;]\s*([^|;]*?)\s*)?$", re.S)  # a semicolon in tables
 KINDS = {
     "paper": "stated by the paper",
     "released": "stated by the released repository",
@@ -67,9 +70,8 @@ class GivenRole(_LedgerRole):
     """``{given}`72.77M | released: results table``` prints a number that was not measured here."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        text, _, source = (piece.strip() for piece in self.text.rpartition("|"))
-        text, source = (text, source) if text else (source, "")
-        kind, _, detail = (piece.strip() for piece in source.partition(":"))
+        text, source = SPLIT.match(self.text).groups()
+        kind, _, detail = (piece.strip() for piece in (source or "").partition(":"))
         if not text or kind not in KINDS:
             known = ", ".join(KINDS)
             problem = f"given: write number | source, source one of {known}; got {self.text!r}"

@@ -14,14 +14,17 @@ Cell = list[nodes.Node]
 
 
 def table(
-    heads: Sequence[str], rows: Sequence[tuple[str | None, list[Cell]]], widths: Sequence[int]
+    kind: str,
+    heads: Sequence[str],
+    rows: Sequence[tuple[str | None, list[Cell]]],
+    widths: Sequence[int],
 ) -> nodes.table:
-    """A table with a head row; each row is an anchor (or None) and one cell per column."""
+    """A table of class ``kind``; each row is an anchor (or None) and one cell per column."""
     group = nodes.tgroup(cols=len(heads))
     group += [nodes.colspec(colwidth=width) for width in widths]
     group += nodes.thead("", _row(None, [[nodes.paragraph(text=head)] for head in heads]))
     group += nodes.tbody("", *(_row(anchor, cells) for anchor, cells in rows))
-    return nodes.table("", group, classes=["ledger"])
+    return nodes.table("", group, classes=["ledger", kind])
 
 
 def line(*content: nodes.Node | str, classes: Sequence[str] = ()) -> nodes.paragraph:

@@ -1,4 +1,4 @@
-"""What must hold of a built book: every page is there, nothing outside is asked for, alt texts."""
+"""What must hold of a built book: all pages, nothing from outside, alt texts, no raw roles."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ __all__ = ["pages_of_toc", "problems"]
 GENERATED = {"index.html", "genindex.html", "search.html", "py-modindex.html"}
 RESOURCES = {"stylesheet", "icon", "shortcut", "preload", "prefetch", "preconnect", "manifest"}
 OUTSIDE = re.compile(r"^\s*(?:https?:)?//", re.I)
+ROLE = re.compile(r"\{(?:result|claim|given)\}`\S*")
 CSS_OUTSIDE = re.compile(r"(?:url\(\s*['\"]?|@import\s+['\"])(?:https?:)?//[^)'\"\s]+", re.I)
 
 
@@ -54,7 +55,15 @@ def _page_problems(path: Path) -> list[str]:
             found.append(f"image {image.get('src', '')[-60:]} has no alt text")
     for style in soup.find_all("style"):
         found += [f"asks for {what}" for what in CSS_OUTSIDE.findall(style.get_text())]
-    return found
+    return found + _roles(soup)
+
+
+def _roles(soup: BeautifulSoup) -> list[str]:
+    """Roles that came out as text, as in a table cell that their pipe has cut in two."""
+    for code in soup.find_all(["code", "pre", "script", "style"]):
+        code.decompose()
+    shown = ROLE.findall(soup.get_text(" "))
+    return [f"{text} was not rendered; in a table write ; for |" for text in shown]
 
 
 def _addresses(soup: BeautifulSoup) -> list[str]:

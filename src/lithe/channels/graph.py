@@ -74,6 +74,7 @@ class ChannelGraph:
         self.classes: Classes = flow.atoms.solve()
         self._hold_attributes()
         self._pin_grids()
+        self._pin_singles()
         self._components = self._join()
         self.unreached = self._unreached()
 
@@ -101,14 +102,17 @@ class ChannelGraph:
         to do with none has the single cell 0.
         """
         labels = self.labels(name)
-        columns = [torch.zeros_like(labels)]
+        columns = [torch.zeros_like(labels)[:, None]]
         for balance in self.flow.balances:
             for side in (balance.ins, balance.outs):
-                of_class = torch.full((self.classes.count,), -1)
+                counts = torch.zeros(self.classes.count, len(side), dtype=torch.int64)
                 rows = torch.arange(len(side))[:, None].expand_as(side)
-                of_class[self.classes.of(side).flatten()] = rows.flatten()
-                columns.append(of_class[labels])
-        return torch.stack(columns, 1).unique(dim=0, return_inverse=True)[1]
+                where = (self.classes.of(side).flatten(), rows.flatten())
+                counts.index_put_(where, torch.ones(side.numel(), dtype=torch.int64), True)
+                columns.append(counts[labels])
+        cells = torch.cat(columns, 1).unique(dim=0, return_inverse=True)[1]
+        first = {cell: k for k, cell in enumerate(dict.fromkeys(cells.tolist()))}
+        return torch.tensor([first[cell] for cell in cells.tolist()])
 
     def free_convs(self) -> list[str]:
         """Convolutions of which any non-empty set of output channels may be kept, alone.
@@ -171,7 +175,7 @@ class ChannelGraph:
         Args:
             name: the convolution or linear layer.
             scores: ``(o,)``, larger is kept first; channels that go together are summed.
-            count: how many to keep at most; at least one per cell is kept.
+            count: how many to keep at most; at least one per cell, and what may not be cut.
 
         Returns:
             Ascending indices, as many as fit into ``count`` when channels must be kept in
@@ -200,6 +204,8 @@ class ChannelGraph:
             if kept and int(sizes[[*kept, *row]].sum()) > count and not _pinned(total, row):
                 break
             kept += row
+        if torch.isinf(total).sum() > torch.isinf(total[kept]).sum():
+            return torch.arange(len(labels))  # unequal cells, and one of them may not shrink
         return torch.isin(position, torch.tensor(kept)).nonzero()[:, 0]
 
     def __str__(self) -> str:
@@ -236,8 +242,8 @@ class ChannelGraph:
                 line = value.ids.movedim(axis, 0).reshape(len(classes), -1)[:, 0]
                 self.flow.hold(value.data, axis, line)
 
-    def _pin(self, ids: Tensor, reason: str) -> None:
-        self.classes.add(Pin(ids.unique(), reason, movable=False))
+    def _pin(self, ids: Tensor, reason: str, movable: bool = False) -> None:
+        self.classes.add(Pin(ids.unique(), reason, movable))
 
     def is_line(self, node: fx.Node) -> bool:
         """Whether a node's channels lie along one axis at most."""
@@ -253,12 +259,18 @@ class ChannelGraph:
                         for value in carriers(self.flow.values[node]):
                             self._pin(value.ids, f"{reason} ({source_line(user)})")
 
+    def _pin_singles(self) -> None:
+        """Pin the only channel (or block of channels) of a tensor: none would be left."""
+        for node, values in self.flow.values.items():
+            for value in carriers(values):
+                classes = self.classes.of(value.ids).unique()
+                if len(classes) == 1 and self.classes.loose(classes).all():
+                    self._pin(value.ids, f"it is the only channel of `{node.name}`", movable=True)
+
     def _comes_back(self, node: fx.Node) -> bool:
         """Whether a rearrangement of a grid is one index of lines, or a grid that comes back."""
-        if not carriers(self.flow.values[node]):
-            return True  # a size or a shape, or pinned already where the channels were lost
-        if node not in self.flow.rearrangements:
-            return False
+        if node not in self.flow.rearrangements or not carriers(self.flow.values[node]):
+            return False  # mixed, lost, or asked for its shape
         value = self.flow.values[node]
         if not isinstance(value, Value) or not self.is_line(node):
             return True  # judged at its own users
@@ -289,7 +301,7 @@ class ChannelGraph:
         ]
 
     def _reasons(self, classes: Tensor) -> tuple[str, ...]:
-        reasons = [] if len(classes) > 1 else ["all its channels go together: one class"]
+        reasons: list[str] = []
         held = torch.isin(self.classes.labels, classes)
         for pin in self.classes.pins:
             if held[pin.ids].any() and pin.reason not in reasons:

@@ -76,7 +76,8 @@ REARRANGE = _everywhere(
     "cat concat concatenate stack chunk split tensor_split unbind narrow select index_select flip"
     " roll permute transpose t swapaxes swapdims movedim moveaxis view reshape flatten unflatten"
     " squeeze unsqueeze expand expand_as view_as reshape_as repeat repeat_interleave tile"
-    " pixel_shuffle pixel_unshuffle channel_shuffle getitem split_with_sizes contiguous clone detach"
+    " pixel_shuffle pixel_unshuffle channel_shuffle getitem split_with_sizes contiguous clone"
+    " detach"
 ) | _classes("Flatten Unflatten PixelShuffle PixelUnshuffle ChannelShuffle")
 
 # Over some axes, to one value each; blind to the order along them.

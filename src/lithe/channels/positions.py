@@ -131,7 +131,7 @@ def matched(source: Tensor, result: Tensor, axis: int) -> Tensor | None:
 
     Repeated numbers (-1, new constants) are matched in order of appearance.
     """
-    if _without(source.shape, axis) != _without(result.shape, axis) or not result.numel():
+    if _without(source.shape, axis) != _without(result.shape, axis) or not source.numel():
         return None
     have, want = (
         side.movedim(axis, 0).reshape(side.shape[axis], -1)[:, 0] for side in (source, result)

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from . import layers, pointwise, rearrange
 from .flow import Call, Flow, Value, carriers, tensors
 from .operations import AXIS, MAXIMA, POINTWISE, REARRANGE, REDUCE, SPATIAL, Key
-from .tracing import Outcome, source_line
+from .tracing import Outcome, is_stochastic_depth, source_line
 
 __all__ = ["propagate"]
 
@@ -123,9 +123,9 @@ def _dispatch(flow: Flow, call: Call) -> Any:
         return pointwise.opaque(call.out, f"made by {call.label}")
     if not tensors(pointwise.opaque(call.out, "")) and _is_query(call):
         return call.out
-    key = type(call.target) if isinstance(call.target, nn.Module) else call.target
-    if key not in _RULES and type(call.target).__name__ == "StochasticDepth":
-        return pointwise.pointwise(flow, call)
+    key = call.target
+    if isinstance(call.target, nn.Module):
+        key = nn.Dropout if is_stochastic_depth(call.target) else type(call.target)
     return _RULES.get(key, pointwise.unfollowed)(flow, call)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from .errors import UncuttableError, UntraceableError
-from .flow import Call, Value, tensors
+from .flow import Call, Value, carriers, tensors
 from .plan import Plan
 from .positions import Numbering, gathered, matched, numbers, run, trail
 from .resize import resized
@@ -154,14 +154,15 @@ class _Wiring:
             return value.shape
         return (*value.shape[:axis], len(self.plan.order(classes)), *value.shape[axis + 1 :])
 
-    def cut(self, value: Value, numbers: Tensor) -> Tensor:
-        """Element numbers of a value restricted to what is kept, in the new order."""
+    def cut(self, value: Value, numbers: Tensor, sort: bool = False) -> Tensor:
+        """Element numbers of a value restricted to what is kept, in the new (or old) order."""
         if value.ids is None:
             return numbers
         axis, classes = self.plan.graph.axis_of(value)
         if axis is None or axis == -1:
             return numbers
-        return numbers.index_select(axis, self.plan.order(classes))
+        order = self.plan.order(classes)
+        return numbers.index_select(axis, order.sort().values if sort else order)
 
     def _sound(self, node: fx.Node) -> bool:
         """Whether a node of the old graph has a value in the new one."""
@@ -175,7 +176,7 @@ class _Wiring:
             return twin
         torn = any(self.shape(value) is None for value in tensors(self.flow.values[node]))
         if not torn and all(self._sound(source) for source in node.all_input_nodes):
-            fitted = self._fitted(node, call, twin)
+            fitted = self._fitted(node, call, twin) or self._unmoved(node, call)
             if fitted is not None:
                 return fitted
         if torn or not isinstance(self.flow.values[node], Value):
@@ -195,28 +196,52 @@ class _Wiring:
         sizes = [n for n in node.all_input_nodes if not tensors(self.flow.values[n])]
         return any(not _same(self.actual[self.twin[n]], self.flow.values[n]) for n in sizes)
 
-    def _fitted(self, node: fx.Node, call: Call, twin: fx.Node) -> fx.Node | None:
+    def _unmoved(self, node: fx.Node, call: Call) -> fx.Node | None:
+        """The operation on sources put back into their old order; None if they never left it."""
+        sources = {source: self._in_old_order(source) for source in node.all_input_nodes}
+        if all(sources[source] is self.twin[source] for source in sources):
+            return None
+        return self._fitted(node, call, self.graph.node_copy(node, sources.__getitem__), sort=True)
+
+    def _in_old_order(self, source: fx.Node) -> fx.Node:
+        value = self.flow.values[source]
+        if not isinstance(value, Value) or value.ids is None:
+            return self.twin[source]
+        axis, classes = self.plan.graph.axis_of(value)
+        if axis is None or axis == -1:
+            return self.twin[source]
+        return self._index(self.twin[source], axis, self.plan.order(classes).argsort())
+
+    def _fitted(
+        self, node: fx.Node, call: Call, twin: fx.Node, sort: bool = False
+    ) -> fx.Node | None:
         """The operation as it is, with new sizes, or followed by an index; None if none fits."""
         value, numbering = self.flow.values[node], Numbering()
-        before = run(call, call.args, call.kwargs, numbering.of)
-        wanted = self._expected(value, before)
+        wanted = self._expected(value, run(call, call.args, call.kwargs, numbering.of))
         for form in (twin, resized(self, node, call, twin)):
-            if form is None:
+            got = None if form is None else self._numbers(call, form, numbering, sort)
+            if got is None:
                 continue
-            got = self._numbers(call, form, numbering)
-            if _same(got, wanted):
-                self.changed |= form is not twin
-                if form not in self.actual:
-                    self._run(form)
-                return form
-            if not isinstance(value, Value) or not isinstance(got, Tensor):
-                continue
-            axis, _ = self.plan.graph.axis_of(value)
-            index = matched(got, wanted, axis) if axis is not None else None
-            if index is not None:
-                if form not in self.actual:
-                    self._run(form)
-                return self._index(form, axis, index)
+            index = None
+            if not _same(got, wanted):
+                axis = self._axis(node)
+                if axis is None or not isinstance(got, Tensor) or not isinstance(value, Value):
+                    continue
+                index = matched(got, wanted, axis)
+                if index is None:
+                    continue
+            self.changed |= form is not twin
+            self._run(form)
+            return form if index is None else self._index(form, axis, index)
+        return None
+
+    def _axis(self, node: fx.Node) -> int | None:
+        """The axis along which a node, or else what it reads, carries channels."""
+        for near in (node, *node.all_input_nodes):
+            for value in carriers(self.flow.values[near]):
+                axis, _ = self.plan.graph.axis_of(value)
+                if axis is not None and axis >= 0:
+                    return axis
         return None
 
     def _expected(self, value: Any, before: Any) -> Any:
@@ -224,31 +249,32 @@ class _Wiring:
             return self.cut(value, before)
         return tuple(self._expected(v, b) for v, b in zip(value, before))
 
-    def _numbers(self, call: Call, form: fx.Node, numbering: Numbering) -> Any:
+    def _numbers(self, call: Call, form: fx.Node, numbering: Numbering, sort: bool) -> Any:
         """Element numbers that ``form`` gives on the kept channels, None if it fails."""
-        old = {twin: node for node, twin in self.twin.items()}
+        sources: list[fx.Node] = []
+        fx.map_arg((call.node.args, call.node.kwargs), sources.append)
+        before = iter([v for v in (self.flow.values[s] for s in sources) if tensors(v)])
 
         def argument(source: fx.Node) -> Any:
-            before = self.flow.values[old[source]] if source in old else None
-            return _Wrapped(before if tensors(before) else self.actual[source])
+            actual = self.actual[source]
+            return _Wrapped(next(before) if _has_tensor(actual) else actual)
 
         args, kwargs = _unwrapped(fx.map_arg((form.args, form.kwargs), argument))
         target = call.target if form.op == "call_module" else form.target
         changed = Call(call.node, target, args, kwargs, call.out)
         try:
-            return run(changed, args, kwargs, lambda v: self.cut(v, numbering.of(v)))
+            return run(changed, args, kwargs, lambda v: self.cut(v, numbering.of(v), sort))
         except _FAILURES:
             return None
 
     def _indexed(self, node: fx.Node) -> fx.Node:
         """Replace a rearrangement by an index along the channel axis of its sources."""
-        value = self.flow.values[node]
-        axis, classes = self.plan.graph.axis_of(value)
+        value, axis = self.flow.values[node], self._axis(node)
         ends = trail(self.flow, node, lambda n: self._sound(n) and self.plan.graph.is_line(n))
         if ends and axis is not None:
             index = gathered(self.flow, node, ends, axis)
             if index is not None:
-                return self._gather(ends, axis, index[self.plan.order(classes)])
+                return self._gather(ends, axis, index[self.cut_positions(value, axis)])
         if ends and len(ends) == 1 and len(value.shape) == len(self.flow.values[ends[0]].shape) - 1:
             return self._selected(node, ends[0])
         where = f"{node.name} ({source_line(node)})"
@@ -312,7 +338,7 @@ class _Wiring:
         for twin in reversed(list(self.graph.nodes)):
             value = self.actual.get(twin, _Broken)
             spare = twin not in serving or value is _Broken or isinstance(value, (int, torch.Size))
-            if spare and not twin.users and twin.op in ("call_function", "call_method"):
+            if spare and not twin.users and twin.op not in ("placeholder", "output"):
                 self.graph.erase_node(twin)
 
 
@@ -331,6 +357,12 @@ def _unwrapped(arguments: Any) -> Any:
     if isinstance(arguments, (tuple, list)) and type(arguments) is not torch.Size:
         return type(arguments)(_unwrapped(item) for item in arguments)
     return arguments
+
+
+def _has_tensor(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return any(_has_tensor(item) for item in value)
+    return isinstance(value, Tensor)
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -15,7 +15,17 @@ from torch import Tensor, fx, nn
 
 from .errors import UntraceableError
 
-__all__ = ["Outcome", "evaluating", "module_path", "record", "source_line", "symbolic"]
+__all__ = [
+    "Outcome",
+    "Shape",
+    "evaluating",
+    "is_stochastic_depth",
+    "module_path",
+    "outline",
+    "record",
+    "source_line",
+    "symbolic",
+]
 
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
 _OWN = tuple(str(Path(file).parent) + os.sep for file in (torch.__file__, __file__))
@@ -36,9 +46,13 @@ class _Tracer(fx.Tracer):
         self.record_stack_traces = True
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if type(m).__name__ == "StochasticDepth":
-            return True
-        return super().is_leaf_module(m, module_qualified_name)
+        return is_stochastic_depth(m) or super().is_leaf_module(m, module_qualified_name)
+
+
+def is_stochastic_depth(module: nn.Module) -> bool:
+    """Whether a module is torchvision's (recognised by name: it is not imported here)."""
+    kind = type(module)
+    return kind.__name__ == "StochasticDepth" and kind.__module__.startswith("torchvision.")
 
 
 @contextmanager

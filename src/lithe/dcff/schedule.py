@@ -24,14 +24,14 @@ def inverse_temperature(
     """Inverse temperature ``T`` of an epoch; the softmax of proxies uses logits ``-T D``.
 
     Source: DCFF spec 2.4; ``"paper"`` is what the released code computes, in the equivalent form
-    ``T(e) = Ts + (Te - Ts) tanh(κ e / 2) / tanh(κ E / 2)``. It is a ramp of about five epochs,
+    ``T(e) = T_s + (T_e - T_s) tanh(κ e / 2) / tanh(κ E / 2)``. It is a ramp of about five epochs,
     however long the run: with filter distances near 1, rows are one-hot from epoch 1 on.
 
     Args:
         epoch: ``e``, from 0 to ``epochs`` (fractions allowed).
         epochs: ``E``, at least 1.
-        start: ``Ts``, inverse temperature at epoch 0.
-        end: ``Te``; reached at ``E`` (paper, stretched) or at the last epoch ``E - 1``
+        start: ``T_s``, inverse temperature at epoch 0.
+        end: ``T_e``; reached at ``E`` (paper, stretched) or at the last epoch ``E - 1``
             (geometric).
         slope: ``κ`` of the paper's ramp.
         kind: ``"paper"``; ``"geometric"``, equal factors from ``start`` to ``end``, which spans

@@ -202,6 +202,8 @@ def _text(x: float, sample: Sample, unit: str | None = None) -> str:
 
 
 def _ours_ci(ci: Paired, sample: Sample) -> str:
+    if ci.low == ci.high:
+        return f"{_text(ci.mean, sample)} in every seed"
     return plus_minus(ci.mean, ci.half_width, sample.unit)
 
 
