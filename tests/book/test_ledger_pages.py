@@ -141,8 +141,8 @@ def test_numbers_verdicts_and_tables_reach_the_page(project: Project) -> None:
     text = re.sub(r"<[^>]+>", "", page).replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert "1,071,248 params" in text
     assert "1.07 M" in text
-    assert re.search(r"Mean \(63\.0 ± 5\.0\)%", text)
-    assert "2.00 points (95% CI −0.48 to 4.48, n\N{NO-BREAK SPACE}= 3)" in text
+    assert re.search(r"Mean 63\.0 ± 5\.0%", text)
+    assert "2.00 points (95% CI −0.48 to 4.48, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}3)" in text
     assert re.search(
         r'<a class="verdict verdict-not-reproduced[^>]*href="board.html#claim-toy', page
     )

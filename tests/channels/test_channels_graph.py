@@ -246,3 +246,32 @@ def test_attention_over_channels_is_left_whole(oracle):
     graph = oracle.check_keep(oracle.randomise(Attention()), X.repeat(2, 1, 1, 1) + 0.1)
     assert not graph.group_of("stem").cuttable
     assert graph.free_convs() == ["a"]
+
+
+def test_parameters_used_elsewhere_are_not_cut():
+    """A weight that is read beside its layer, or belongs to one that is not followed."""
+
+    class Penalised(Residual):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * self.a.weight.square().mean()
+
+    class Embedded(Residual):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = nn.Embedding(5, 8)
+            self.a = nn.Conv2d(8, 5, 3, padding=1)
+            self.extra = nn.Linear(8, 5)
+            self.extra.weight = self.words.weight
+            self.fc = nn.Linear(8, 4)
+            self.last = nn.Linear(5, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            words = self.words(torch.zeros(1, dtype=torch.long))
+            x = self.stem(x).mean((2, 3)) + words.detach()
+            return self.fc(x) + self.last(self.extra(x))
+
+    graph = channels.trace(Penalised(), X)
+    assert not graph.group_of("a").cuttable
+    assert "also used as `a.weight`" in graph.group_of("a").reasons[0]
+    graph = channels.trace(Embedded(), X)
+    assert "also used as `words.weight`" in graph.group_of("extra").reasons[0]

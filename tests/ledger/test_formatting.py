@@ -40,7 +40,7 @@ def test_a_half_width_has_two_digits(mean, half, text) -> None:
 def test_units_are_joined_so_that_no_line_breaks_between() -> None:
     assert with_unit("3", "%") == "3%"
     assert with_unit("3", "ms") == "3\N{NARROW NO-BREAK SPACE}ms"
-    assert plus_minus(1.0, 0.5, "%").endswith(")%")
+    assert plus_minus(1.0, 0.5, "%").endswith("0.50%")
 
 
 @pytest.mark.parametrize("spec", ["x2", "%%", ".2q"])

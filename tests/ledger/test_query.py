@@ -40,10 +40,10 @@ OTHERS = "toy/scratch/small/*"
         (f"{ALL}:top1 | min", "61.0%"),
         (f"{ALL}:top1 ; max ; .0f", "83%"),
         (f"{ALL}:top1 | median", "72.0%"),
-        (f"{ALL}:top1 | mean", f"(72{NARROW}±{NARROW}27)%"),
+        (f"{ALL}:top1 | mean", f"72{NARROW}±{NARROW}27%"),
         (
             f"{ALL}:top1 - {OTHERS}:top1 | diff",
-            f"2.00{NARROW}points (95% CI −0.48 to 4.48, n{WIDE}= 3)",
+            f"2.00{NARROW}points (95% CI −0.48 to 4.48, n{WIDE}={WIDE}3)",
         ),
         (f"{ONE}:top1 - toy/scratch/small/0:top1", f"1.0{NARROW}points"),
         (f"{ONE}:top1 / {ONE}:top1 | ratio", "1.00×"),

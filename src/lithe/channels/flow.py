@@ -137,7 +137,21 @@ class Call:
 
 @dataclass
 class Flow:
-    """Everything learnt while the atoms travel through the graph."""
+    """Everything learnt while the atoms travel through the graph.
+
+    Attributes:
+        atoms: the atoms, ties and pins.
+        layers: by name, in the order of their first call.
+        balances: what grouped convolutions ask for.
+        reads: where channels are mixed.
+        values: of each node: a value, a tuple of them, or a plain Python value.
+        rearrangements: the calls that only move elements.
+        attributes: parameters and buffers that the graph uses as tensors, by name.
+        direct: those of them that are read by anything else than a layer.
+        covered: ids of modules, and names of parameters, that were used as layers.
+        functional: convolutions that are functions, by node.
+        held: for each tensor's id, the atoms along those axes that are sliced.
+    """
 
     atoms: Atoms = field(default_factory=Atoms)
     layers: dict[str, Layer] = field(default_factory=dict)
@@ -146,6 +160,8 @@ class Flow:
     values: dict[fx.Node, Any] = field(default_factory=dict)
     rearrangements: dict[fx.Node, Call] = field(default_factory=dict)
     attributes: dict[str, Value] = field(default_factory=dict)
+    direct: list[Value] = field(default_factory=list)
+    covered: set[int | str] = field(default_factory=set)
     functional: dict[fx.Node, Layer] = field(default_factory=dict)
     held: dict[int, dict[int, Tensor]] = field(default_factory=dict)  # id(tensor): {axis: atoms}
     _ports: dict[Any, Tensor] = field(default_factory=dict)

@@ -72,10 +72,16 @@ class ChannelGraph:
         self.flow, self.constants = flow, constants
         self.names = _names_by_tensor(model, constants)
         self.classes: Classes = flow.atoms.solve()
+        self._pin_strays()
         self._hold_attributes()
         self._pin_grids()
         self._pin_singles()
         self._components = self._join()
+        self._groups = {
+            name: int(self._components[self.classes.of(layer.outs)[0]])
+            for name, layer in flow.layers.items()
+            if layer.role in _PRODUCERS
+        }
         self.unreached = self._unreached()
 
     def layer(self, name: str) -> Layer:
@@ -102,14 +108,12 @@ class ChannelGraph:
         to do with none has the single cell 0.
         """
         labels = self.labels(name)
+        own, position = labels.unique(return_inverse=True)
         columns = [torch.zeros_like(labels)[:, None]]
         for balance in self.flow.balances:
             for side in (balance.ins, balance.outs):
-                counts = torch.zeros(self.classes.count, len(side), dtype=torch.int64)
-                rows = torch.arange(len(side))[:, None].expand_as(side)
-                where = (self.classes.of(side).flatten(), rows.flatten())
-                counts.index_put_(where, torch.ones(side.numel(), dtype=torch.int64), True)
-                columns.append(counts[labels])
+                counts = _counts(own, self.classes.of(side))
+                columns.append(counts[position])
         cells = torch.cat(columns, 1).unique(dim=0, return_inverse=True)[1]
         first = {cell: k for k, cell in enumerate(dict.fromkeys(cells.tolist()))}
         return torch.tensor([first[cell] for cell in cells.tolist()])
@@ -134,9 +138,10 @@ class ChannelGraph:
 
     def groups(self) -> list[Group]:
         """All width groups, in the order in which the network meets them."""
-        names = [n for n, layer in self.flow.layers.items() if layer.role in _PRODUCERS]
-        first = {self._component(name): name for name in reversed(names)}
-        return [self.group_of(name) for name in names if first[self._component(name)] == name]
+        first: dict[int, str] = {}
+        for name, component in self._groups.items():
+            first.setdefault(component, name)
+        return [self.group_of(name) for name in first.values()]
 
     def group_of(self, name: str) -> Group:
         """The width group of a convolution's (or linear layer's) output channels.
@@ -233,6 +238,24 @@ class ChannelGraph:
             return -1, grid
         return (axes[0] if axes else None), grid.reshape(-1)
 
+    def _pin_strays(self) -> None:
+        """Pin layers whose parameters are also used in ways that are not followed."""
+        direct = {id(value.data): value.why for value in self.flow.direct}
+        sites = {key: list(axes.values()) for key, axes in self.flow.held.items()}
+        for layer in self.flow.layers.values():
+            sites.setdefault(id(layer.weight), []).extend((layer.ins, layer.outs))
+        for key, names in self.names.items():
+            strays = [f"`{name}`" for name in names if not self._covered(name)]
+            if key in sites and (key in direct or strays):
+                use = direct.get(key) or strays[0]
+                for ids in sites[key]:
+                    self._pin(ids, f"its layer's parameter is also used as {use}")
+
+    def _covered(self, name: str) -> bool:
+        """Whether a parameter's name belongs to a layer that is followed."""
+        owner = self.model.get_submodule(name.rpartition(".")[0]) if "." in name else self.model
+        return name in self.flow.covered or id(owner) in self.flow.covered
+
     def _hold_attributes(self) -> None:
         for value in self.flow.attributes.values():
             axis, classes = self.axis_of(value)
@@ -294,11 +317,7 @@ class ChannelGraph:
 
     def _members(self, name: str) -> list[str]:
         own = self._component(name)
-        return [
-            other
-            for other, layer in self.flow.layers.items()
-            if layer.role in _PRODUCERS and self._component(other) == own
-        ]
+        return [other for other, component in self._groups.items() if component == own]
 
     def _reasons(self, classes: Tensor) -> tuple[str, ...]:
         reasons: list[str] = []
@@ -331,6 +350,14 @@ def _names_by_tensor(model: nn.Module, constants: dict[str, Tensor]) -> dict[int
     for name, tensor in [*named_tensors(model), *constants.items()]:
         names.setdefault(id(tensor), []).append(name)
     return names
+
+
+def _counts(own: Tensor, groups: Tensor) -> Tensor:
+    """How often each of ``own`` (sorted, ``(k,)``) stands in each row of ``(g, c)``: ``(k, g)``."""
+    place = torch.searchsorted(own, groups).clamp(max=len(own) - 1)
+    row, column = (own[place] == groups).nonzero(as_tuple=True)
+    counts = torch.zeros(len(own), len(groups), dtype=torch.int64)
+    return counts.index_put_((place[row, column], row), torch.ones_like(row), accumulate=True)
 
 
 def _pinned(total: Tensor, row: Iterable[int]) -> bool:

@@ -14,18 +14,18 @@ from .pointwise import mixed_along, opaque, unfollowed
 __all__ = ["batch_norm", "convolution", "group_norm", "layer_norm", "linear", "slopes"]
 
 
-def _parameters(call: Call, position: int) -> tuple[Tensor | None, Tensor | None, bool]:
+def _parameters(flow: Flow, call: Call, position: int) -> tuple[Tensor | None, Tensor | None, bool]:
     """Weight and bias of a module or a functional call, and whether both are at hand."""
-    found = []
-    for offset, name in enumerate(("weight", "bias")):
-        if isinstance(call.target, nn.Module):
-            plain = name in call.target._parameters or not hasattr(call.target, name)
-            found.append((getattr(call.target, name, None), plain))
-        else:
-            value = call.get(position + offset, name)
-            plain = value is None or (isinstance(value, Value) and value.data is not None)
-            found.append((value.data if plain and value is not None else None, plain))
-    return found[0][0], found[1][0], found[0][1] and found[1][1]
+    if isinstance(call.target, nn.Module):
+        module = call.target
+        flow.covered.add(id(module))
+        plain = all(n in module._parameters or not hasattr(module, n) for n in ("weight", "bias"))
+        return getattr(module, "weight", None), getattr(module, "bias", None), plain
+    weight, bias = call.get(position, "weight"), call.get(position + 1, "bias")
+    if any(v is not None and getattr(v, "data", None) is None for v in (weight, bias)):
+        return None, None, False
+    flow.covered |= {value.name for value in (weight, bias) if value is not None}
+    return weight.data if weight else None, bias.data if bias else None, True
 
 
 def _name(call: Call, position: int) -> str:
@@ -44,7 +44,7 @@ def _source(call: Call) -> Any:
 def convolution(flow: Flow, call: Call, windows: int, transposed: bool = False) -> Any:
     """Convolutions of any rank: dense, grouped or depthwise, plain or transposed."""
     value = call.get(0, "input")
-    weight, bias, plain = _parameters(call, 1)
+    weight, bias, plain = _parameters(flow, call, 1)
     if not plain or weight is None:
         return unfollowed(flow, call)
     default = call.get(6, "groups", 1)
@@ -82,7 +82,7 @@ def _enter(flow: Flow, call: Call, value: Value, ins: Tensor, axis: int, mixes: 
 def linear(flow: Flow, call: Call) -> Any:
     """Linear layers mix the last axis; along any other axis channels pass by."""
     value = call.get(0, "input")
-    weight, bias, plain = _parameters(call, 1)
+    weight, bias, plain = _parameters(flow, call, 1)
     if not plain or weight is None:
         return unfollowed(flow, call)
     last = len(value.shape) - 1
@@ -104,13 +104,13 @@ def batch_norm(flow: Flow, call: Call) -> Any:
     """Batch and instance norms: one slot per channel of axis 1."""
     value = call.get(0, "input")
     module = call.target if isinstance(call.target, nn.Module) else None
-    weight, bias, plain = _parameters(call, 3)
+    weight, bias, plain = _parameters(flow, call, 3)
     if not plain or (module is None and not _has_buffers(call)):
         return unfollowed(flow, call)
     owner = module if module is not None else call.get(1, "running_mean").data
     name = str(call.node.target) if module else call.get(1, "running_mean").name
     slots = flow.port(owner, "slots", value.shape[1])
-    held = (weight, bias, *_buffers(call))
+    held = (weight, bias, *_buffers(flow, call))
     return _per_channel(flow, call, value, Layer(name, "norm", slots, slots), held)
 
 
@@ -135,19 +135,18 @@ def _has_buffers(call: Call) -> bool:
     )
 
 
-def _buffers(call: Call) -> list[Tensor | None]:
+def _buffers(flow: Flow, call: Call) -> list[Tensor | None]:
     if isinstance(call.target, nn.Module):
-        return [
-            getattr(call.target, "running_mean", None),
-            getattr(call.target, "running_var", None),
-        ]
-    return [call.get(1, "running_mean").data, call.get(2, "running_var").data]
+        return [getattr(call.target, f"running_{of}", None) for of in ("mean", "var")]
+    found = [call.get(1, "running_mean"), call.get(2, "running_var")]
+    flow.covered |= {value.name for value in found}
+    return [value.data for value in found]
 
 
 def slopes(flow: Flow, call: Call) -> Any:
     """PReLU with one slope, or one per channel of axis 1."""
     value = call.get(0, "input")
-    weight, _, plain = _parameters(call, 1)
+    weight, _, plain = _parameters(flow, call, 1)
     if not plain or weight is None:
         return unfollowed(flow, call)
     if weight.numel() == 1:
@@ -159,7 +158,7 @@ def slopes(flow: Flow, call: Call) -> Any:
 def layer_norm(flow: Flow, call: Call) -> Any:
     """LayerNorm: a cut would change its statistics, so channels under it only move."""
     value = call.get(0, "input")
-    weight, bias, plain = _parameters(call, 2)
+    weight, bias, plain = _parameters(flow, call, 2)
     if not plain:
         return unfollowed(flow, call)
     module = call.target if isinstance(call.target, nn.Module) else None
@@ -192,7 +191,7 @@ def group_norm(flow: Flow, call: Call) -> Any:
     """GroupNorm: one group acts like LayerNorm, one per channel like InstanceNorm."""
     value = call.get(0, "input")
     module = call.target if isinstance(call.target, nn.Module) else None
-    weight, bias, plain = _parameters(call, 2)
+    weight, bias, plain = _parameters(flow, call, 2)
     if not plain or module is None:
         return unfollowed(flow, call)
     slots = flow.port(module, "slots", value.shape[1])

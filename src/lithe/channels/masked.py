@@ -47,6 +47,7 @@ def masked(
 
 def _with_masks(made: Plan, whole: nn.Module) -> fx.Graph:
     graph, twin = fx.Graph(), {}
+    sample = next(whole.parameters())
     reads = {read.node: read for read in made.graph.flow.reads}
     for node in made.graph.graph.nodes:
         twin[node] = graph.node_copy(node, twin.__getitem__)
@@ -59,9 +60,10 @@ def _with_masks(made: Plan, whole: nn.Module) -> fx.Graph:
         name = f"channel_mask_{len(graph.nodes)}"
         rank = len(made.graph.flow.values[read.source].shape)
         shape = [-1 if axis == read.axis else 1 for axis in range(rank)]
-        whole.register_buffer(name, kept.float().reshape(shape), persistent=False)
+        mask = kept.reshape(shape).to(sample.device, sample.dtype)
+        whole.register_buffer(name, mask, persistent=False)
         with graph.inserting_before(twin[node]):
-            mask = graph.create_node("get_attr", name)
-            product = graph.call_function(torch.mul, (twin[read.source], mask))
+            held = graph.create_node("get_attr", name)
+            product = graph.call_function(torch.mul, (twin[read.source], held))
         twin[node].replace_input_with(twin[read.source], product)
     return graph

@@ -48,7 +48,7 @@ def run(call: Call, args: Any, kwargs: Any, number: Callable[[Value], Tensor]) -
         Element numbers of the result; a new constant element (padding) has number -1.
     """
     arguments = tensors((args, kwargs))
-    replace = {id(v): v.data if is_index(v) else number(v) for v in arguments}
+    replace = {id(v): v.data.cpu() if is_index(v) else number(v) for v in arguments}
     args, kwargs = filled(args, replace), filled(kwargs, replace)
     if isinstance(call.target, PAD_MODULES):
         return torch.nn.functional.pad(args[0], _flat(call.target.padding), value=-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -144,18 +145,14 @@ def _attribute(flow: Flow, model: nn.Module, node: fx.Node, constants: dict[str,
             data = getattr(data, part)
     if not isinstance(data, Tensor):
         return data
-    why = f"`{name}` ({source_line(node)})"
-    if not _carries(node, data):
-        return Value(tuple(data.shape), None, why, name, data)
-    ids = flow.port(data, "elements", data.numel()).reshape(data.shape)
-    return flow.attributes.setdefault(name, Value(tuple(data.shape), ids, why, name, data))
-
-
-def _carries(node: fx.Node, data: Tensor) -> bool:
-    """Whether a parameter read by the graph is used as a tensor, not as a layer's weight."""
+    value = Value(tuple(data.shape), None, f"`{name}` ({source_line(node)})", name, data)
+    if all(user.target in _LAYERS for user in node.users):
+        return value
+    flow.direct.append(value)
     if not data.is_floating_point() or not 1 < data.numel() <= _LARGEST_ATTRIBUTE:
-        return False
-    return not all(user.target in _LAYERS for user in node.users)
+        return value
+    ids = flow.port(data, "elements", data.numel()).reshape(data.shape)
+    return flow.attributes.setdefault(name, replace(value, ids=ids))
 
 
 def _leave(flow: Flow, node: fx.Node, result: Any) -> Any:

@@ -50,7 +50,7 @@ def rearrange(flow: Flow, call: Call) -> Any:
     carrying = [value for value in inputs if value.ids is not None]
     if not carrying:
         return opaque(call.out, inputs[0].why if inputs else "a constant")
-    ids = {id(v): v.data for v in tensors((call.args, call.kwargs)) if is_index(v)}
+    ids = {id(v): v.data.cpu() for v in tensors((call.args, call.kwargs)) if is_index(v)}
     ids |= {id(value): _atoms_of(flow, value, call, carrying) for value in inputs}
     args, kwargs = filled(call.args, ids), filled(call.kwargs, ids)
     try:

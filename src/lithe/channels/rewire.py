@@ -282,14 +282,14 @@ class _Wiring:
 
     def _gather(self, ends: list[fx.Node], axis: int, index: Tensor) -> fx.Node:
         """Concatenate sources and pick positions, given as positions before the cut."""
-        places, start, length = [], 0, 0
+        places, length = [], 0
         for end in ends:
             side = self.flow.values[end]
             order = self.cut_positions(side, axis)
             place = torch.full((side.shape[axis],), -1)
             place[order] = torch.arange(length, length + len(order))
             places.append(place)
-            start, length = start + side.shape[axis], length + len(order)
+            length += len(order)
         index = torch.cat(places)[index]
         twins = [self.twin[end] for end in ends]
         source = twins[0] if len(twins) == 1 else self.emit(torch.cat, twins, dim=axis)

@@ -65,7 +65,7 @@ def plus_minus(mean: float, half: float, unit: str = "", spec: str | None = None
         decimals = 2 if half == 0 else min(6, max(0, 1 - math.floor(math.log10(half))))
         spec = f",.{decimals}f"
     both = f"{number(mean, spec=spec)}{THIN}±{THIN}{number(half, spec=spec)}"
-    return with_unit(f"({both})" if unit in GLUED else both, unit)
+    return with_unit(both, unit)
 
 
 def count(n: int, word: str) -> str:

@@ -182,7 +182,9 @@ def claimed_text(part: Part) -> str:
         return " > ".join(value)
     if isinstance(value, str):
         return value
-    bound = {"at_least": "≥ ", "at_most": "≤ "}.get(part.test.kind, "")
+    bound = {"at_least": "≥\N{NO-BREAK SPACE}", "at_most": "≤\N{NO-BREAK SPACE}"}.get(
+        part.test.kind, ""
+    )
     text = number(value, spec=f",.{decimals}f") if decimals is not None else f"{value:g}"
     return with_unit(bound + text, part.claimed.unit)
 

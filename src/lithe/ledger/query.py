@@ -29,6 +29,7 @@ from lithe.ledger.sampling import Sample, gather
 
 __all__ = ["Answer", "Query", "answer", "parse"]
 
+FIXED = "\N{NO-BREAK SPACE}"
 AGGREGATES = ("mean", "median", "min", "max", "sum", "n", "seeds")
 COMPARES = {"-": "difference", "\N{MINUS SIGN}": "difference", "/": "ratio"}
 EXPLICIT = {"diff": "difference", "ratio": "ratio"}
@@ -152,7 +153,7 @@ def _compared(query: Query, sample: Sample) -> str:
         number(value, sample.unit, None, query.spec)
         for value in (interval.low, interval.mean, interval.high)
     )
-    return f"{with_unit(mid, unit)} (95% CI {low} to {high}, n\N{NO-BREAK SPACE}= {interval.n})"
+    return f"{with_unit(mid, unit)} (95% CI {low} to {high}, n{FIXED}={FIXED}{interval.n})"
 
 
 def _option(word: str, compare: str | None) -> dict[str, object]:
