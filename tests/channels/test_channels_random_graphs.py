@@ -182,7 +182,7 @@ def test_random_graph_compact_equals_masked(oracle, draws, seed):
     with torch.no_grad():
         small, whole = plan.apply()(x), channels.masked(graph, _requests(plan))(x)
         _close(small, whole)
-        _close(small, oracle.hooked(model, plan)(x))
+        _close(small, oracle.hooked(model, plan, x))
 
 
 def _requests(plan: channels.Plan) -> dict[str, Tensor]:
