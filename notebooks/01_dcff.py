@@ -417,7 +417,7 @@ assert sorted_again[0].set_change == 0 and sorted_again[0].slot_change > 0
 #
 # ```{admonition} Solution
 # :class: dropdown
-# `exp` underflows in float32 below about $-104$, so at $T\,D > 104$: with the released ramp at epoch 1, beyond a distance of about 0.02. Distances at initial weights are fifty times larger.
+# `exp` underflows in float32 below about $-104$, so at $T\,D > 104$: with the released ramp at epoch 1, beyond a distance of about {given}`0.02 | definition`. Distances at initial weights are fifty times larger.
 # ```
 #
 # **3.** Write the kept set of a layer as a function of the L2 norms alone. On what share of the filters do you agree with `dcff.select`?
