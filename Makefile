@@ -38,6 +38,7 @@ lab: .venv/ready
 
 refresh: .venv/ready
 	@$(VENV) -m lithe.notebooks refresh $(CHAPTER)
+	@$(VENV) -m lithe.book readme
 
 small: .venv/ready
 	@for chapter in $(or $(CHAPTER),$(notdir $(basename $(wildcard notebooks/[0-9]*.py)))); do \

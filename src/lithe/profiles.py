@@ -10,6 +10,7 @@ Numbers follow YAML 1.2: ``1e-3`` is a number here, though PyYAML alone reads it
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -119,6 +120,8 @@ def notebooks_folder(start: str | Path | None = None) -> Path:
         ProfileError: neither place has one.
     """
     given = os.environ.get("LITHE_NOTEBOOKS")
+    if given and not Path(given).is_dir():
+        raise ProfileError(f"LITHE_NOTEBOOKS is {given!r}, which is no folder; unset or mend it")
     source_tree = Path(__file__).resolve().parents[2]
     start = Path(given or start or Path.cwd()).resolve()
     for parent in (start, *start.parents, source_tree):
@@ -138,9 +141,12 @@ def parse_yaml(text: str) -> Any:
         ProfileError: malformed YAML, a tag or a duplicate key.
     """
     try:
-        return yaml.load(text, Loader=_CoreLoader)  # a SafeLoader: builds plain values only
-    except yaml.YAMLError as error:
-        raise ProfileError(f"not readable as YAML: {error}") from error
+        value = yaml.load(text, Loader=_CoreLoader)  # a SafeLoader: builds plain values only
+        json.dumps(value)  # refuses sets, bytes, and a list inside itself
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ProfileError(f"not readable as YAML: {reason}") from error
+    return value
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -202,7 +208,7 @@ def _params(notebook: str, folder: str | Path | None) -> Path:
 def _read(path: Path) -> dict[str, Any]:
     try:
         values = parse_yaml(path.read_text(encoding="utf-8"))
-    except ProfileError as error:
+    except (OSError, UnicodeDecodeError, ProfileError) as error:
         raise ProfileError(f"{_label(path)}: {error}") from error
     if values is None:
         return {}

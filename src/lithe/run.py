@@ -75,7 +75,7 @@ def run(
     parameters = _place(node, source, profile, params)
     done = _destination(source, profile, parameters, out)
     partial, failed = done.with_suffix(".partial.ipynb"), done.with_suffix(".failed.ipynb")
-    done.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(done.parent)
     try:
         _execute(node, partial, parameters, source.resolve().parent)
     except BaseException as error:
@@ -150,8 +150,9 @@ def _read(source: Path) -> NotebookNode:
         if source.suffix == ".py":
             return read_source(source)
         return nbformat.read(source, as_version=4)
-    except (ValueError, nbformat.reader.NotJSONError) as error:
-        raise profiles.ProfileError(f"{source.name}: {error}") from error
+    except Exception as error:  # a damaged notebook makes nbformat raise almost anything
+        named = str(error).removeprefix(f"{source.name}: ") or type(error).__name__
+        raise profiles.ProfileError(f"{source.name} cannot be read: {named}") from error
 
 
 def _place(
@@ -196,6 +197,15 @@ def _destination(
     root = folder.parent if folder.name == "notebooks" else folder
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:8]
     return (Path(out) if out else root / "runs") / source.stem / f"{profile}-{digest}.ipynb"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise profiles.ProfileError(
+            f"cannot make the folder {folder} ({error.strerror}): give another one with --out"
+        ) from error
 
 
 def _execute(node: NotebookNode, partial: Path, parameters: dict[str, Any], cwd: Path) -> None:

@@ -34,9 +34,13 @@ GRAPHED = {"shufflenet_v2_x1_0", "googlenet", "inception_v3"}  # their forward m
 
 def build(name: str) -> tuple[nn.Module, torch.Tensor]:
     extra = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    with torch.device("meta"):  # skips the initial weights; `randomise` gives others
-        model = getattr(torchvision().models, name)(weights=None, num_classes=10, **extra)
-    model = model.to_empty(device="cpu")
+    make = getattr(torchvision().models, name)
+    if name.startswith("regnet"):  # computes its widths with tensors
+        model = make(weights=None, num_classes=10)
+    else:
+        with torch.device("meta"):  # skips the initial weights; `randomise` gives others
+            model = make(weights=None, num_classes=10, **extra)
+        model = model.to_empty(device="cpu")
     if name == "vgg16_bn":  # the real head has 120 million weights and nothing else to show
         model.classifier = nn.Sequential(nn.Linear(512 * 49, 32), nn.ReLU(), nn.Linear(32, 10))
     side = 80 if name == "inception_v3" else 64

@@ -1,4 +1,4 @@
-"""``python -m lithe.book build | lint``."""
+"""``python -m lithe.book build | lint | readme``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lithe.book.building import BuildError, build
 from lithe.book.lint import lint
+from lithe.book.readme import ReadmeError, update
 from lithe.book.site import pages_of_toc
 
 
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except BuildError as error:
+    except (BuildError, ReadmeError) as error:
         print(error, file=sys.stderr)
         return 1
 
@@ -41,6 +42,12 @@ def lint_command(options: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
+def readme_command(options: argparse.Namespace) -> int:
+    """Write the scoreboard and the picture of README.md afresh."""
+    update(options.root)
+    return 0
+
+
 def pages(root: Path) -> list[Path]:
     """The sources of the book's prose: ``book/**/*.md`` and ``notebooks/*.py``."""
     return sorted((root / "book").rglob("*.md")) + sorted((root / "notebooks").glob("*.py"))
@@ -59,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     linted = commands.add_parser("lint", help="find measured numbers that were typed")
     linted.add_argument("paths", nargs="*", type=Path, help="pages (default: all of the book)")
     linted.set_defaults(run=lint_command)
+    made = commands.add_parser("readme", help="write the made parts of README.md afresh")
+    made.set_defaults(run=readme_command)
     return parser
 
 

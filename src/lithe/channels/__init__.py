@@ -10,7 +10,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .errors import UncuttableError, UntraceableError
-from .graph import ChannelGraph, Group, trace
+from .graph import ChannelGraph, trace
+from .group import Group
 from .masked import masked
 from .plan import Plan, Request, plan
 
@@ -46,7 +47,11 @@ def keep(
         example: example input ``(1, c, h, w)``; not needed with a graph.
 
     Returns:
-        The smaller module, with the parameter names of the original.
+        The smaller module, with the parameter names of the original: of the same class where
+        its forward holds no size that changed, otherwise a :class:`torch.fx.GraphModule` of
+        the eval pass (dropout written as a function call stays off in training; dropout and
+        stochastic-depth modules act as always). Its index tensors, if it needs any, are
+        non-persistent buffers ``channel_order_*``.
 
     Raises:
         KeyError: a name is not a convolution or linear layer of the traced pass.

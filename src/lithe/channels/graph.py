@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import torch
 from scipy.sparse import coo_matrix
@@ -12,41 +11,14 @@ from torch import Tensor, fx, nn
 
 from .atoms import Classes, Pin, compress, varying
 from .flow import Flow, Layer, Value, carriers
+from .group import Group
 from .positions import gathered, trail
 from .propagate import propagate
 from .tracing import evaluating, record, source_line, symbolic
 
-__all__ = ["ChannelGraph", "Group", "named_tensors", "trace"]
+__all__ = ["ChannelGraph", "named_tensors", "trace"]
 
 _PRODUCERS = ("conv", "linear")
-
-
-@dataclass(frozen=True)
-class Group:
-    """Layers whose widths hang together.
-
-    Attributes:
-        producers: convolutions and linear layers that make the channels, with their widths.
-        consumers: those that read (and mix) them.
-        travellers: norms, slopes, depthwise convolutions and parameters cut along with them.
-        cuttable: whether any channel may be dropped.
-        reasons: why not, or why not all; empty when every channel may be dropped.
-    """
-
-    producers: dict[str, int]
-    consumers: tuple[str, ...]
-    travellers: tuple[str, ...]
-    cuttable: bool
-    reasons: tuple[str, ...]
-
-    def __str__(self) -> str:
-        widths = ", ".join(f"{name} ({width})" for name, width in self.producers.items())
-        lines = [f"{'cuttable' if self.cuttable else 'fixed':<9}{widths}"]
-        for title, names in (("with", self.travellers), ("read by", self.consumers)):
-            if names:
-                lines.append(f"    {title:<8}{', '.join(names)}")
-        lines += [f"    {'partly: ' if self.cuttable else 'because '}{r}" for r in self.reasons]
-        return "\n".join(lines)
 
 
 class ChannelGraph:

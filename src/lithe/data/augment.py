@@ -45,8 +45,8 @@ class Augmentation:
     mirror: bool = True
 
     def __post_init__(self) -> None:
-        if self.pad < 0:
-            raise ValueError(f"pad is {self.pad}; it is a number of pixels, 0 or more")
+        if not isinstance(self.pad, int) or self.pad < 0:
+            raise ValueError(f"pad is {self.pad!r}; it is a whole number of pixels, 0 or more")
 
     def draw(self, n: int, generator: Generator) -> Draw:
         """Draw crops and flips for ``n`` images; always consumes the same random numbers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,19 @@ def verify_file(path: Path, expected: str, algorithm: str = "sha256") -> None:
         )
 
 
+def _listed(listing: Path) -> dict[str, str]:
+    """Whole sha256 digests by file name; a cut digest would let almost any file pass."""
+    expected = {}
+    for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():
+        digest, _, name = line.strip().partition(" ")
+        if line.strip() and not (name and re.fullmatch(r"[0-9a-f]{64}", digest)):
+            raise DataError(
+                f"{listing} is damaged: {line[:80]!r} is not '<sha256>  <name>'; restore it"
+            )
+        expected[name.strip().lstrip("*").removeprefix("./")] = digest
+    return expected
+
+
 def verify_manifest(folder: Path, names: list[str], manifest: str = "MANIFEST.sha256") -> None:
     """Check the named files of a folder against its ``sha256sum`` manifest.
 
@@ -54,8 +68,7 @@ def verify_manifest(folder: Path, names: list[str], manifest: str = "MANIFEST.sh
     listing = folder / manifest
     if not listing.is_file():
         raise DataError(f"{listing} is missing; restore the folder {folder} and try again")
-    lines = (line.split(maxsplit=1) for line in listing.read_text().splitlines() if line.strip())
-    expected = {name.strip().lstrip("*").removeprefix("./"): digest for digest, name in lines}
+    expected = _listed(listing)
     for name in names:
         if name not in expected:
             raise DataError(f"{listing} does not list {name}; restore the manifest")

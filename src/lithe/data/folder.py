@@ -114,7 +114,7 @@ class FolderImages:
         try:
             with Image.open(path) as image:
                 return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(
                 f"{path} cannot be decoded ({error}); replace or remove the file"
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -52,10 +53,11 @@ class Images:
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < self.n_classes:
             span = f"{int(self.labels.min())}..{int(self.labels.max())}"
             raise DataError(f"labels span {span}; {self.n_classes} classes allow 0 and up to that")
-        if not len(self.mean) == len(self.std) == self.pixels.shape[1] or min(self.std) <= 0:
+        each = len(self.mean) == len(self.std) == self.pixels.shape[1] > 0
+        if not (each and all(map(math.isfinite, (*self.mean, *self.std))) and min(self.std) > 0):
             raise DataError(
-                f"mean {self.mean} and std {self.std} need one entry for each of the "
-                f"{self.pixels.shape[1]} channels, std above 0"
+                f"mean {self.mean} and std {self.std} need one finite entry for each of the "
+                f"{self.pixels.shape[1]} channels (at least one), std above 0"
             )
 
     def __len__(self) -> int:
@@ -128,7 +130,11 @@ class Images:
         Raises:
             DataError: more images are asked for than there are, or an index is out of range.
         """
-        chosen = torch.arange(indices) if isinstance(indices, int) else torch.as_tensor(indices)
+        if isinstance(indices, int):
+            indices = range(_count(indices))
+        chosen = torch.as_tensor(indices)
+        if len(chosen) and (chosen.is_floating_point() or chosen.dtype == torch.bool):
+            raise DataError(f"images are listed by whole numbers, got {chosen.dtype}")
         if len(chosen) and not 0 <= int(chosen.min()) <= int(chosen.max()) < len(self):
             asked = f"{int(chosen.min())}..{int(chosen.max())}"
             raise DataError(f"{self.name} has images 0..{len(self) - 1}; asked for {asked}")
@@ -165,6 +171,12 @@ class Images:
     def augmented(self, augmentation: Augmentation | None) -> Images:
         """The same images with another augmentation, or none."""
         return replace(self, augmentation=augmentation)
+
+
+def _count(n: int) -> int:
+    if isinstance(n, bool) or n < 0:
+        raise DataError(f"asked for the first {n!r} images; give a whole number, 0 or more")
+    return n
 
 
 def _text_digest(text: str) -> str:

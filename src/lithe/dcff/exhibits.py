@@ -14,11 +14,10 @@ from torch import Tensor
 
 from lithe import cost
 from lithe.dcff.configs import PAPER_CONFIGS, paper_model
-from lithe.dcff.fused import FusedConv2d
 from lithe.dcff.proxy import log_proxy, pairwise_distance
-from lithe.dcff.refresh import refresh
+from lithe.dcff.refresh import fused_layers, refresh
 from lithe.dcff.schedule import inverse_temperature
-from lithe.dcff.score import kl_scores
+from lithe.dcff.score import kl_scores, l1_norms, l2_norms, total_distances
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -35,8 +34,7 @@ def structure(key: str) -> Metrics:
     Args:
         key: a key of ``PAPER_CONFIGS``.
     """
-    size = 224 if key.startswith("r50") else 32
-    example = torch.zeros(1, 3, size, size)
+    example = PAPER_CONFIGS[key].example()
     table: Metrics = {}
     for kind, prefix in (("compact", ""), ("dense", "dense_")):
         model = paper_model(key, kind)
@@ -78,7 +76,7 @@ def _fused(name: str, seed: int = 0) -> Module:
 def _collapse(model: Module) -> Metrics:
     """Epoch 0's degeneracy (spec B4): how alike the fused filters of a layer are."""
     cosines, ranks = [], []
-    for layer in _fused_layers(model):
+    for layer in fused_layers(model).values():
         rows = layer.fused().detach().double().flatten(1)
         cosines.append(_mean_cosine(rows))
         ranks.append(effective_rank(rows))
@@ -107,15 +105,15 @@ def score() -> Metrics:
     from scipy.stats import spearmanr
 
     low, high, shared = [], [], {"l1": [], "l2": [], "total_distance": []}
-    for layer in (part for name in CIFAR_NETS for part in _fused_layers(_fused(name))):
+    for layer in (part for name in CIFAR_NETS for part in fused_layers(_fused(name)).values()):
         weight = layer.weight.detach()
         distance = pairwise_distance(weight)
-        total = distance.sum(1)
+        total = total_distances(distance)
         ours = kl_scores(log_proxy(distance, 1.0))
         low.append(float(spearmanr(ours, total).statistic))
         sharp = kl_scores(log_proxy(distance, 1e4))
         high.append(float(spearmanr(sharp, total).statistic))
-        rivals = {"l1": _norm(weight, 1), "l2": _norm(weight, 2), "total_distance": total}
+        rivals = {"l1": l1_norms(weight), "l2": l2_norms(weight), "total_distance": total}
         if layer.kept < layer.n_filters:
             for name, rival in rivals.items():
                 shared[name].append(_overlap(ours, rival, layer.kept))
@@ -124,10 +122,6 @@ def score() -> Metrics:
         "spearman_total_distance_t1": min(low),
         "spearman_total_distance_t1e4": min(high),
     }
-
-
-def _norm(weight: Tensor, p: int) -> Tensor:
-    return weight.double().flatten(1).norm(p=p, dim=1)
 
 
 def _overlap(first: Tensor, second: Tensor, m: int) -> float:
@@ -165,14 +159,9 @@ def speed() -> Metrics:
 def _fusing_share(key: str, batch: int = 256) -> float:
     """MACs of fusing every layer once, relative to one batch's forward pass."""
     model = paper_model(key, "fused")
-    fusing = sum(part.kept * part.weight.numel() for part in _fused_layers(model))
-    return fusing / (
-        batch * cost.count(paper_model(key, "compact"), torch.zeros(1, 3, 32, 32)).macs
-    )
-
-
-def _fused_layers(model: Module) -> list[FusedConv2d]:
-    return [part for part in model.modules() if isinstance(part, FusedConv2d)]
+    fusing = sum(part.kept * part.weight.numel() for part in fused_layers(model).values())
+    compact = cost.count(paper_model(key, "compact"), PAPER_CONFIGS[key].example())
+    return fusing / (batch * compact.macs)
 
 
 def _mean(values: list[float]) -> float:

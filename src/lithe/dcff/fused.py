@@ -84,6 +84,7 @@ class FusedConv2d(nn.Module):
         self.coupling: Coupling | None = None
         self._ready = False  # mirrors `refreshed`, so that forward need not ask the device
         self._onehot = False
+        self._read_at: int | None = None  # version of `proxy_rows` that the mirrors are of
         self.reset_parameters()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -160,6 +161,8 @@ class FusedConv2d(nn.Module):
         )
 
     def _fuse(self, values: Tensor) -> Tensor:
+        if self._stale():
+            self._read_state()
         if not self._ready and not values.is_meta:
             raise RuntimeError(
                 "this FusedConv2d was never refreshed, so it has no fused filters yet: call "
@@ -171,9 +174,21 @@ class FusedConv2d(nn.Module):
         fused = self.proxy_rows.to(values.dtype) @ flat
         return fused.view(self.kept, *values.shape[1:])
 
+    def _stale(self) -> bool:
+        """Whether rows may have come by copy (a moving average, a checkpoint), not `set_rows`.
+
+        Training trusts the mirrors once they are set: DDP writes buffers at every step, and each
+        look would wait for the device.
+        """
+        return not self._ready or (not self.training and self._read_at != self._version())
+
+    def _version(self) -> int | None:
+        return None if self.proxy_rows.is_inference() else self.proxy_rows._version
+
     def _read_state(self) -> None:
         if self.refreshed.is_meta:
             return
+        self._read_at = self._version()
         self._ready = bool(self.refreshed)
         own = self.proxy_rows.gather(1, self.selected[:, None])
         others = self.proxy_rows.count_nonzero() - own.count_nonzero()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from numbers import Integral
 from typing import NamedTuple
 
 __all__ = ["RoundingHazard", "kept", "rounding_hazards", "widths"]
@@ -39,13 +40,13 @@ def kept(filters: int, rate: float, multiple_of: int | None = None) -> int:
     Raises:
         ValueError: an argument is out of range, or nothing would be left.
     """
-    if isinstance(filters, bool) or not isinstance(filters, int) or filters < 1:
+    if isinstance(filters, bool) or not isinstance(filters, Integral) or filters < 1:
         raise ValueError(f"filters is {filters!r}; it must be a whole number of at least 1")
     if not 0 <= rate < 1:
         raise ValueError(f"rate is {rate!r}; it must be in [0, 1)")
     width = int(filters * (1 - rate))
     if multiple_of is not None and rate:
-        if isinstance(multiple_of, bool) or not isinstance(multiple_of, int) or multiple_of < 1:
+        if isinstance(multiple_of, bool) or not isinstance(multiple_of, Integral) or multiple_of < 1:
             raise ValueError(f"multiple_of is {multiple_of!r}; it must be at least 1")
         width = min(filters, max(multiple_of, round(width / multiple_of) * multiple_of))
     if width < 1:

@@ -17,13 +17,14 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from lithe import data, ledger
 from lithe.dcff import recipes
 from lithe.dcff.configs import PAPER_CONFIGS, paper_model
 from lithe.dcff.contest import VARIANTS, Refresh, contend
 from lithe.dcff.exhibits import EXHIBITS
+from lithe.ledger.provenance import source_hash
 from lithe.training import TrainConfig, fit
 
 __all__ = ["Config", "full", "run"]
@@ -34,6 +35,7 @@ SOURCES = (
     "lithe.data",
     "lithe.channels",
     "lithe.cost",
+    "lithe.latency",
     "lithe.zoo",
 )
 FULL_VARIANTS = ("released", "intended", "scratch")
@@ -222,10 +224,13 @@ def images(config: Config) -> tuple[data.Images, data.Images]:
 
 
 def _checkpoints(config: Config, job: Job) -> Path | None:
-    """Where a run that may be interrupted keeps its state; smoke runs are too short for that."""
+    """Where a run that may be interrupted keeps its state; smoke runs are too short for that.
+
+    The source is part of the place: what other source trained must not be read back as this one's.
+    """
     if config.profile == "smoke":
         return None
-    return _runs() / config.profile / job[0] / str(job[1])
+    return _runs() / config.profile / job[0] / str(job[1]) / source_hash(SOURCES)[:12]
 
 
 def _runs() -> Path:
@@ -257,8 +262,8 @@ def full(
         raise ValueError(f"variant is {variant!r}; known are {', '.join(FULL_VARIANTS)}")
     chosen = recipes.recipe(key, seed)
     train, test = recipes.load(chosen, folder, download)
-    torch.manual_seed(seed)
-    model = paper_model(key, "compact" if variant == "scratch" else "fused")
+    first = torch.Generator().manual_seed(seed)
+    model = paper_model(key, "compact" if variant == "scratch" else "fused", first)
     callbacks = [] if variant == "scratch" else [Refresh(seed=seed, mode=variant)]
     experiment = key if variant == "released" else f"{key}-{variant}"
     place = _runs() / "full" / experiment / str(seed)

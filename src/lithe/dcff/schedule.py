@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import Literal, get_args
 
 __all__ = ["Kind", "inverse_temperature"]
@@ -58,7 +59,7 @@ def inverse_temperature(
 def _check(epoch: float, epochs: int, start: float, end: float, slope: float, kind: str) -> None:
     if kind not in get_args(Kind):
         raise ValueError(f"kind is {kind!r}; known are {', '.join(get_args(Kind))}")
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+    if isinstance(epochs, bool) or not isinstance(epochs, Integral) or epochs < 1:
         raise ValueError(f"epochs is {epochs!r}; it must be a whole number of at least 1")
     if not 0 <= epoch <= epochs:
         raise ValueError(f"epoch is {epoch!r}; it must be from 0 to epochs = {epochs}")

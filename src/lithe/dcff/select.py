@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Literal, get_args
 
 import torch
@@ -40,6 +41,7 @@ def select(
             size, or ``policy`` is unknown.
     """
     _check(scores, keep, previous, policy)
+    keep = int(keep)  # NumPy's integers count as well
     if policy == "unsorted_topk":
         return scores.topk(keep, sorted=False).indices
     best = torch.sort(scores, descending=True, stable=True).indices[:keep]
@@ -63,7 +65,7 @@ def _check(scores: Tensor, keep: int, previous: Tensor | None, policy: str) -> N
     if scores.dim() != 1:
         raise ValueError(f"scores has shape {tuple(scores.shape)}; one score a filter is needed")
     n = len(scores)
-    if isinstance(keep, bool) or not isinstance(keep, int) or not 1 <= keep <= n:
+    if isinstance(keep, bool) or not isinstance(keep, Integral) or not 1 <= keep <= n:
         raise ValueError(f"keep is {keep!r}; it must be a whole number from 1 to {n}")
     if scores.isnan().any():
         raise ValueError(f"{int(scores.isnan().sum())} of {n} scores are NaN; they have no order")

@@ -29,7 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def table(options: argparse.Namespace) -> int:
     """Print one line a claim: id, tier, verdict, what the paper says, what we measured."""
     rows = [("claim", "tier", "verdict", "paper", "here")]
-    for found in verdicts(options.root):
+    everything = verdicts(options.root)
+    papers = sorted({found.claim.paper for found in everything})
+    if options.paper is not None and options.paper not in papers:
+        raise LedgerError(f"no paper {options.paper!r}; there are: {', '.join(papers) or 'none'}")
+    for found in everything:
         if _wanted(found, options):
             claimed = found.claim
             rows.append((claimed.id, claimed.tier, found.verdict, found.paper, found.ours))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,19 @@ def claim(claim_id: str, root: str | Path | None = None) -> Claim:
     Raises:
         LedgerError: no claim has it.
     """
-    path = claims_folder(root) / f"{claim_id.partition('.')[0]}.yml"
-    found = load_claims(path).claims if path.is_file() else []
-    for one in found:
-        if one.id == claim_id:
-            return one
-    raise LedgerError(f"no claim {claim_id!r} in claims/{path.name}")
+    paper = claim_id.partition(".")[0]
+    papers = sorted(path.stem for path in claims_folder(root).glob("*.yml"))
+    if paper not in papers:
+        known = ", ".join(papers) or "none"
+        raise LedgerError(
+            f"no claim {claim_id!r}: an id is paper.group.name, and the papers are {known}"
+        )
+    found = {one.id: one for one in load_claims(claims_folder(root) / f"{paper}.yml").claims}
+    if claim_id not in found:
+        near = get_close_matches(claim_id, found, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise LedgerError(f"no claim {claim_id!r} in claims/{paper}.yml{hint}")
+    return found[claim_id]
 
 
 def load_claims(path: Path) -> ClaimFile:
@@ -65,18 +73,21 @@ def problems(path: Path) -> list[str]:
 
 
 def _parse(path: Path) -> tuple[list[str], ClaimFile | None]:
-    text = path.read_text(encoding="utf-8")
     name = f"claims/{path.name}"
     try:
+        text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
+        repeated = _duplicates(node)
+    except (OSError, RecursionError, ValueError) as error:  # bytes, dates, a node inside itself
+        return [f"{name}:1: cannot be read: {error}"], None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         return [f"{name}:{line}: not YAML: {getattr(error, 'problem', error)}"], None
     if not isinstance(data, dict):
         return [f"{name}:1: must be a mapping with paper, title, cite and claims"], None
-    faults = [f"{name}:{line}: {key!r} is given twice" for key, line in _duplicates(node)]
+    faults = [f"{name}:{line}: {key!r} is given twice" for key, line in repeated]
     if data.get("paper") != path.stem:
         faults.append(
             f"{name}:1: paper must be {path.stem!r} as the file, got {data.get('paper')!r}"

@@ -52,7 +52,10 @@ def read_curves(path: Path, sha256: str) -> dict[str, np.ndarray]:
 
 
 def _curve(name: str, values: Sequence[float]) -> list[float | None]:
-    array = np.asarray(values, dtype=np.float64)
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise LedgerError(f"curve {name!r} must be a list of numbers, got {values!r:.80}") from None
     if array.ndim != 1:
         raise LedgerError(f"curve {name!r} must be a list of numbers, got shape {array.shape}")
     return [value if math.isfinite(value) else None for value in array.tolist()]

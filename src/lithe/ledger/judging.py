@@ -35,6 +35,8 @@ from lithe.stats import Paired
 
 __all__ = ["SEEDS", "Finding", "judge", "judge_order"]
 
+BOUNDS = "≥≤\N{NO-BREAK SPACE}"
+
 SEEDS = 3
 """The fewest seeds that a statement about a mean may rest on."""
 
@@ -107,8 +109,8 @@ def _relation(part: Part, x: float) -> tuple[bool, str]:
         met = abs(x - c) <= t
         return met, f"is {abs(x - c):.4g} away from {claimed}; {t:g} is allowed"
     met = x >= c - t if kind == "at_least" else x <= c + t
-    bound = kind.replace("_", " ")
-    return met, f"is {'' if met else 'not '}{bound} {claimed}{slack}"
+    bound = kind.replace("_", " ")  # its sign is part of how the claim is printed
+    return met, f"is {'' if met else 'not '}{bound} {claimed.lstrip(BOUNDS)}{slack}"
 
 
 def _each(part: Part, sample: Sample, exact: bool) -> Finding:
@@ -182,9 +184,8 @@ def claimed_text(part: Part) -> str:
         return " > ".join(value)
     if isinstance(value, str):
         return value
-    bound = {"at_least": "≥\N{NO-BREAK SPACE}", "at_most": "≤\N{NO-BREAK SPACE}"}.get(
-        part.test.kind, ""
-    )
+    sign = dict(zip(("at_least", "at_most"), BOUNDS)).get(part.test.kind)
+    bound = f"{sign}\N{NO-BREAK SPACE}" if sign else ""
     text = number(value, spec=f",.{decimals}f") if decimals is not None else f"{value:g}"
     return with_unit(bound + text, part.claimed.unit)
 

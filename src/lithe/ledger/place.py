@@ -36,8 +36,17 @@ def book_root(root: str | Path | None = None) -> Path:
 
 
 def claims_folder(root: str | Path | None = None) -> Path:
-    """The folder of the ``<paper>.yml`` files."""
-    return book_root(root) / "claims"
+    """The folder of the ``<paper>.yml`` files.
+
+    Raises:
+        LedgerError: there is no such folder, so that a mistyped book never looks like an empty one.
+    """
+    folder = book_root(root) / "claims"
+    if not folder.is_dir():
+        raise LedgerError(
+            f"no folder {folder}: root and LITHE_BOOK name the book/ that holds claims/"
+        )
+    return folder
 
 
 def results_folder(root: str | Path | None = None, profile: str = "small") -> Path:

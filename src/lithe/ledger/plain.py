@@ -35,6 +35,8 @@ def scalar(name: str, value: Any) -> int | float:
         return int(value)
     if not isinstance(value, int | float):
         raise LedgerError(f"{name!r} must be a number, got {value!r:.80}")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise LedgerError(f"{name!r} is beyond 64 bits; give it in a larger unit")
     if not math.isfinite(value):
         raise LedgerError(f"{name!r} must be finite, got {value}: record the count of such values")
     return value

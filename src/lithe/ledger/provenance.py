@@ -28,6 +28,8 @@ def source_files(sources: Sequence[str]) -> dict[str, Path]:
     Raises:
         LedgerError: a name that cannot be found.
     """
+    if not sources:
+        raise LedgerError("sources: name at least one package whose code decides the result")
     files: dict[str, Path] = {}
     for name in sources:
         spec = _spec(name)

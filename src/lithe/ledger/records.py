@@ -182,6 +182,7 @@ def record(
     """
     if profile not in PROFILES:
         raise LedgerError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
+    _require_mappings(metrics=metrics, curves=curves)
     identity = f"{paper}/{experiment}/{profile}/{plain.scalar('seed', seed)}"
     path = results_folder(root, profile) / f"{identity}.json"
     entry = {
@@ -192,8 +193,10 @@ def record(
         "seed": plain.scalar("seed", seed),
         "params": plain.mapping(params),
         "metrics": {str(name): plain.metric(str(name), value) for name, value in metrics.items()},
-        "data": [item if isinstance(item, Mapping) else {"name": str(item)} for item in data],
-        "code": code_state((f"lithe.{paper}",) if sources is None else tuple(sources)),
+        "data": [
+            item if isinstance(item, Mapping) else {"name": str(item)} for item in _several(data)
+        ],
+        "code": code_state((f"lithe.{paper}",) if sources is None else _several(sources)),
         "env": environment(device),
         "cost": _cost(cost),
         "notebook": _notebook(notebook),
@@ -222,6 +225,8 @@ def read_file(path: Path, record_id: str) -> Record:
         found = Record.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise LedgerError(f"no record {record_id}: {path.name} is not in the results") from None
+    except OSError as error:
+        raise LedgerError(f"record {record_id} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         raise LedgerError(f"record {record_id}: {_first(error)}") from None
     if found.id != record_id:
@@ -279,17 +284,31 @@ def _parts(record_id: str) -> list[str]:
     return parts
 
 
+def _several(items: Any) -> tuple[Any, ...]:
+    """One name or one mapping stands for a sequence of one; text is no sequence of letters."""
+    return (items,) if isinstance(items, str | Mapping) else tuple(items)
+
+
+def _require_mappings(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None and not isinstance(value, Mapping):
+            raise LedgerError(f"{name} must be a mapping by name, got {type(value).__name__}")
+
+
 def _cost(cost: Mapping[str, Any] | float | None) -> dict[str, Any]:
     if isinstance(cost, Mapping):
         return {"peak_mb": peak_megabytes(), **cost}
-    wall = None if cost is None else float(cost)
+    wall = None if cost is None else plain.scalar("cost", cost)
     return {"wall_s": wall, "peak_mb": peak_megabytes()}
 
 
 def _notebook(path: str | Path | None) -> dict[str, str] | None:
     if path is None:
         return None
-    content = Path(path).read_bytes()
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise LedgerError(f"notebook {Path(path).name} cannot be read: {error.strerror}") from None
     return {"name": Path(path).name, "sha256": hashlib.sha256(content).hexdigest()}
 
 

@@ -100,9 +100,11 @@ def load_tensors(folder: Path, name: str, model: nn.Module) -> None:
         raise _damaged(path, error) from error
     own = _tensors(model)
     refuse_other_model(path, stored, own)
+    # through load_state_dict, so that a module which mirrors its buffers learns of the change
+    model.load_state_dict(stored, strict=False)
     with torch.no_grad():
-        for key, tensor in own.items():
-            tensor.copy_(stored[key])
+        for key in own.keys() - model.state_dict().keys():  # buffers that are not persistent
+            own[key].copy_(stored[key])
 
 
 def refuse_other_model(path: Path, stored: dict[str, Tensor], own: dict[str, Tensor]) -> None:

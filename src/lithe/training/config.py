@@ -40,7 +40,8 @@ class TrainConfig(BaseModel):
         lr_end: learning rate at which ``"cosine"`` would arrive after the last epoch.
         warmup_epochs: linear warm-up, per iteration, multiplied onto the schedule.
         per_iteration: let ``"cosine"`` move with every step, not only with every epoch.
-        accumulate: micro-batches per step; the result is that of the whole batch.
+        accumulate: micro-batches per step; the result is that of the whole batch, but for batch
+            norm, which sees each micro-batch by itself.
         clip_norm: largest norm of the gradient, or no clipping.
         ema_decay: also keep an exponential moving average of the weights with this decay.
         precision: ``"no"`` for float32, ``"bf16"`` for autocast (weights stay float32).

@@ -57,7 +57,8 @@ def fit(
     and step, and the caller's random state is left as it was. With a ``directory`` a run that
     was stopped (Ctrl-C, ``kill -9``, power) continues where its last checkpoint was and ends
     with the same bits as one that was not; a finished run is only read back. Under ``torchrun``
-    the processes share each batch and the result is the same up to rounding.
+    the processes share each batch and the result is the same up to rounding, but for batch norm:
+    its statistics are those of each process's part of the batch.
 
     Args:
         model: trained in place; moved to the device.
