@@ -29,6 +29,7 @@ __all__ = [
     "notebooks_folder",
     "parse_yaml",
     "profile_path",
+    "reasons",
 ]
 
 PROFILES = ("smoke", "small", "full")
@@ -77,7 +78,9 @@ def load(
     try:
         return config_class.model_validate(values)
     except ValidationError as error:
-        raise ProfileError(f"{_label(path)}: {_first_lines(error)}") from error
+        raise ProfileError(
+            f"{_label(path)}: {reasons(error, config_class.model_fields)}"
+        ) from error
 
 
 def profile_path(notebook: str, profile: str, folder: str | Path | None = None) -> Path:
@@ -236,11 +239,22 @@ def _require_strict(config_class: type) -> None:
         )
 
 
-def _first_lines(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'config'} = {item['input']!r}: {item['msg']}"
-        for item in error.errors()
-    )
+def reasons(error: ValidationError, known: Iterable[str] = ()) -> str:
+    """One line out of pydantic's several: each field, its value, what is wrong with it.
+
+    Args:
+        error: of a config.
+        known: the config's fields, of which the nearest is offered for an unknown key.
+    """
+    return "; ".join(_reason(item, list(known)) for item in error.errors())
+
+
+def _reason(item: Any, known: list[str]) -> str:
+    place = ".".join(map(str, item["loc"]))
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {place!r}{nearest(place, known)}"
+    problem = item["msg"].removeprefix("Value error, ")
+    return f"{place} = {item['input']!r:.80}: {problem}" if place else problem
 
 
 def _label(path: Path) -> str:

@@ -222,6 +222,12 @@ def test_slot_stable_starts_ascending():
     assert dcff.select(scores, 2, None, "slot_stable").tolist() == [0, 2]
 
 
+def test_integers_of_numpy_are_integers():
+    assert dcff.select(torch.arange(4.0), np.int64(2)).tolist() == [2, 3]
+    assert dcff.inverse_temperature(np.int64(1), np.int32(300)) == pytest.approx(4621.709455)
+    assert dcff.kept(np.int64(160), 0.8) == 31
+
+
 NAN = float("nan")
 
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from lithe import ledger
 from lithe.dcff import run as runner
+from lithe.ledger import provenance, records
 
 TINY = runner.Config(
     train_images=64,
@@ -84,3 +85,30 @@ def test_cifar_config_reads_the_shared_images(shared):
     train, test = runner.images(config)
     assert train.shape == (3, 16, 16)
     assert (len(train), len(test)) == (64, 32)
+
+
+def test_what_other_source_trained_is_not_read_back(monkeypatch):
+    config, job = TINY.model_copy(update={"profile": "small"}), ("digits-scratch", 0)
+    here = runner._checkpoints(config, job)
+    assert runner._checkpoints(config, job) == here
+    monkeypatch.setattr(runner, "_code", lambda: {"sha256": "0" * 64})
+    assert runner._checkpoints(config, job) != here
+    assert runner._checkpoints(TINY, job) is None
+
+
+def test_a_record_names_the_source_that_ran_not_an_edit_made_meanwhile(tmp_path, monkeypatch):
+    runner._code.cache_clear()
+    contest = runner._contest
+
+    def edited_meanwhile(*args):
+        for module in (provenance, records):
+            monkeypatch.setattr(module, "source_hash", lambda _: "0" * 64)
+        return contest(*args)
+
+    monkeypatch.setattr(runner, "_contest", edited_meanwhile)
+    [name] = runner.run(
+        TINY.model_copy(update={"variants": ("scratch",), "exhibits": ()}), root=tmp_path
+    )
+    found = ledger.read(name, root=tmp_path)
+    assert found.code.sha256 == runner._code()["sha256"] != "0" * 64
+    assert not ledger.is_current(found)

@@ -108,7 +108,9 @@ def test_bounds_over_seeds_are_judged_by_the_interval(put, judge, kind, bound, v
 )
 def test_bounds_on_one_number_are_judged_by_it(put, judge, kind, bound, limits, verdict) -> None:
     put("toy/method/small", 0, top1=10)
-    assert judge(kind, bound, limits, tier="T0").verdict == verdict
+    found = judge(kind, bound, limits, tier="T0")
+    assert found.verdict == verdict
+    assert f"{kind.replace('_', ' ')} {bound}" in found.why  # said once, without a sign
 
 
 def test_no_change_in_any_seed_contradicts_a_claim_of_change(put, judge) -> None:

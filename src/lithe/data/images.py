@@ -56,8 +56,8 @@ class Images:
         each = len(self.mean) == len(self.std) == self.pixels.shape[1] > 0
         if not (each and all(map(math.isfinite, (*self.mean, *self.std))) and min(self.std) > 0):
             raise DataError(
-                f"mean {self.mean} and std {self.std} need one finite entry for each of the "
-                f"{self.pixels.shape[1]} channels (at least one), std above 0"
+                f"mean {self.mean} and std {self.std} need one entry for each of the "
+                f"{self.pixels.shape[1]} channels (1 or more), finite, std above 0"
             )
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lithe.dcff.fused import FusedConv2d
+from lithe.dcff.refresh import fused_layers
 
 __all__ = ["compact", "plain"]
 
@@ -27,14 +28,14 @@ def compact(model: nn.Module) -> nn.Module:
 
     Raises:
         RuntimeError: a fused layer was never refreshed; the message names it.
+        TypeError: ``model`` is not a module.
     """
     built: dict[int, nn.Conv2d] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, FusedConv2d):
-            try:
-                built[id(module)] = plain(module)
-            except RuntimeError as error:
-                raise RuntimeError(f"{name or 'the layer'}: {error}") from None
+    for name, layer in fused_layers(model).items():
+        try:
+            built[id(layer)] = plain(layer)
+        except RuntimeError as error:
+            raise RuntimeError(f"{name or 'the layer'}: {error}") from None
     # the memo makes deepcopy put the plain convolution wherever the fused layer is referred to
     return copy.deepcopy(model, memo=dict(built))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import torch
@@ -102,8 +103,7 @@ def convert(
     """
     if init not in ("sliced", "fresh"):
         raise ValueError(f"init is {init!r}; known are 'sliced' and 'fresh'")
-    if (rates is None) == (target is None):
-        raise ValueError("give either rates or a target, and not both")
+    _check_request(rates, target)
     if fused_layers(model):
         raise ValueError("the network holds fused layers already; convert an ordinary one")
     graph = channels.trace(model, example)
@@ -122,6 +122,17 @@ def convert(
     converted = _fused_network(graph, chosen, kept, init, generator)
     converted.conversion = _conversion(graph, chosen, kept, reasons, common)
     return converted
+
+
+def _check_request(rates: object, target: object) -> None:
+    if (rates is None) == (target is None):
+        raise ValueError("give either rates or a target, and not both")
+    name, given = ("rates", rates) if target is None else ("target", target)
+    numbers = list(given.values()) if isinstance(given, Mapping) else [given]
+    shaped = isinstance(given, Mapping) or target is None
+    if not (shaped and numbers and all(isinstance(number, Real) for number in numbers)):
+        ways = "a number or {convolution: number}" if target is None else "{'macs': 0.5}"
+        raise ValueError(f"{name} is {given!r}; give {ways}")
 
 
 def _by_name(
@@ -231,7 +242,10 @@ class _Shaper:
 
     def _total(self, unit: Unit) -> Tensor:
         weights = [self.graph.layer(name).weight for name in unit.classes]
-        scores = [kl_scores(log_proxy(pairwise_distance(weight), 1.0)) for weight in weights]
+        try:
+            scores = [kl_scores(log_proxy(pairwise_distance(weight), 1.0)) for weight in weights]
+        except ValueError as error:
+            raise ValueError(f"{', '.join(unit.classes)}: {error}") from None
         return class_scores(list(_couplings(unit).values()), scores)
 
     def kept(

@@ -90,6 +90,8 @@ def fusable(
     """
     if coupled not in ("shared", "skip"):
         raise ValueError(f"coupled is {coupled!r}; known are 'shared' and 'skip'")
+    if isinstance(skip, str):
+        skip = (skip,)
     convs = [n for n, layer in graph.flow.layers.items() if layer.role in ("conv", "depthwise")]
     unknown = sorted(set(skip) - set(convs))
     if unknown:

@@ -75,6 +75,11 @@ class FusedConv2d(nn.Module):
         self.kernel_size = _pair(kernel_size)
         self.stride, self.dilation = _pair(stride), _pair(dilation)
         self.padding = padding if isinstance(padding, str) else _pair(padding)
+        if min(*self.kernel_size, *self.stride, *self.dilation) < 1:
+            sizes = f"{self.kernel_size}, {self.stride} and {self.dilation}"
+            raise ValueError(f"kernel_size, stride and dilation are {sizes}; each at least 1")
+        if isinstance(padding, str) and padding not in ("valid", "same"):
+            raise ValueError(f"padding is {padding!r}; a number, a pair, 'valid' or 'same'")
         self.weight = nn.Parameter(torch.empty(n_filters, in_channels, *self.kernel_size))
         self.bias = nn.Parameter(torch.empty(n_filters)) if bias else None
         self.register_buffer("proxy_rows", torch.zeros(kept, n_filters))
@@ -135,7 +140,8 @@ class FusedConv2d(nn.Module):
             scores: ``(n,)`` importance that led to the selection; the old ones stay if None.
 
         Raises:
-            ValueError: a shape does not fit or a row does not sum to 1.
+            ValueError: a shape does not fit, a weight is negative, a row does not sum to 1, or
+                there is no such filter.
         """
         if rows.shape != self.proxy_rows.shape or selected.shape != self.selected.shape:
             raise ValueError(
@@ -143,8 +149,15 @@ class FusedConv2d(nn.Module):
                 f"{tuple(self.proxy_rows.shape)} and {tuple(self.selected.shape)}"
             )
         off = (rows.sum(1) - 1).abs().max().item()
-        if not off < 1e-4:
-            raise ValueError(f"a row of mixing weights is off a sum of 1 by {off:.3g}")
+        if not off < 1e-4 or rows.min() < 0:
+            raise ValueError(
+                f"mixing weights are at least {rows.min():.3g} and a row is off a sum of 1 by "
+                f"{off:.3g}; they must not be negative, and rows sum to 1"
+            )
+        if selected.min() < 0 or selected.max() >= self.n_filters:
+            raise ValueError(
+                f"selected is {selected.tolist()}; filters are 0 to {self.n_filters - 1}"
+            )
         self.proxy_rows.copy_(rows)
         self.selected.copy_(selected)
         if scores is not None:
@@ -180,15 +193,15 @@ class FusedConv2d(nn.Module):
         Training trusts the mirrors once they are set: DDP writes buffers at every step, and each
         look would wait for the device.
         """
-        return not self._ready or (not self.training and self._read_at != self._version())
+        return not self._ready or (not self.training and self._read_at != self._rows_version())
 
-    def _version(self) -> int | None:
+    def _rows_version(self) -> int | None:
         return None if self.proxy_rows.is_inference() else self.proxy_rows._version
 
     def _read_state(self) -> None:
         if self.refreshed.is_meta:
             return
-        self._read_at = self._version()
+        self._read_at = self._rows_version()
         self._ready = bool(self.refreshed)
         own = self.proxy_rows.gather(1, self.selected[:, None])
         others = self.proxy_rows.count_nonzero() - own.count_nonzero()

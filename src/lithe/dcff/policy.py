@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
@@ -49,7 +50,7 @@ class Policy(BaseModel):
     def _known_temperature(cls, value: Any) -> Any:
         if callable(value) or value in get_args(Kind):
             return value
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
             return float(value)
         kinds = ", ".join(get_args(Kind))
         raise ValueError(f"temperature is {value!r}; give a number, a function, or one of {kinds}")
@@ -61,7 +62,10 @@ class Policy(BaseModel):
             ValueError: the epoch is out of range.
         """
         if callable(self.temperature):
-            return float(self.temperature(epoch, epochs))
+            t = float(self.temperature(epoch, epochs))
+            if not 0 <= t < math.inf:
+                raise ValueError(f"temperature gave {t} at epoch {epoch}; 0 or more, finite")
+            return t
         if isinstance(self.temperature, float):
             return self.temperature
         return inverse_temperature(epoch, epochs, kind=self.temperature)

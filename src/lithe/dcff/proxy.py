@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -78,10 +80,14 @@ def log_proxy(distance: Tensor, t: float) -> Tensor:
         float64 ``(o, o)``; ``exp`` of a row sums to 1.
 
     Raises:
-        ValueError: ``distance`` is not square, or ``t`` is negative or not finite.
+        ValueError: ``distance`` is not square or not finite, or ``t`` is negative or so large
+            that a logarithm would overflow.
     """
-    if distance.dim() != 2 or distance.shape[0] != distance.shape[1]:
+    if distance.dim() != 2 or distance.shape[0] != distance.shape[1] or not len(distance):
         raise ValueError(f"distance has shape {tuple(distance.shape)}; it must be square")
-    if not 0 <= t < float("inf"):
+    if not 0 <= t < math.inf:
         raise ValueError(f"t is {t!r}; an inverse temperature is finite and not negative")
+    largest = float(distance.max())
+    if not math.isfinite(largest * t):
+        raise ValueError(f"t = {t} times the largest distance, {largest}, is not finite")
     return torch.log_softmax(distance.double() * -t, dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from numbers import Integral
+from numbers import Integral, Real
 from typing import NamedTuple
 
 __all__ = ["RoundingHazard", "kept", "rounding_hazards", "widths"]
@@ -40,18 +40,20 @@ def kept(filters: int, rate: float, multiple_of: int | None = None) -> int:
     Raises:
         ValueError: an argument is out of range, or nothing would be left.
     """
-    if isinstance(filters, bool) or not isinstance(filters, Integral) or filters < 1:
-        raise ValueError(f"filters is {filters!r}; it must be a whole number of at least 1")
-    if not 0 <= rate < 1:
-        raise ValueError(f"rate is {rate!r}; it must be in [0, 1)")
+    for name, value in (
+        ("filters", filters),
+        ("multiple_of", 1 if multiple_of is None else multiple_of),
+    ):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+    if not isinstance(rate, Real) or not 0 <= rate < 1:
+        raise ValueError(f"rate is {rate!r}; it must be a number in [0, 1)")
     width = int(filters * (1 - rate))
     if multiple_of is not None and rate:
-        if isinstance(multiple_of, bool) or not isinstance(multiple_of, Integral) or multiple_of < 1:
-            raise ValueError(f"multiple_of is {multiple_of!r}; it must be at least 1")
         width = min(filters, max(multiple_of, round(width / multiple_of) * multiple_of))
     if width < 1:
         raise ValueError(
-            f"rate {rate} leaves none of {filters} filters; {1 - 1 / filters:.4f} is the most"
+            f"rate {rate} leaves none of {filters} filters; give less than {1 - 1 / filters:.4g}"
         )
     return width
 

@@ -106,7 +106,13 @@ def refresh(
 
 
 def fused_layers(model: nn.Module) -> dict[str, FusedConv2d]:
-    """The fused layers of ``model`` by name, in its order; a shared layer appears once."""
+    """The fused layers of ``model`` by name, in its order; a shared layer appears once.
+
+    Raises:
+        TypeError: ``model`` is not a module.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}, not a torch.nn.Module")
     return {
         name: module for name, module in model.named_modules() if isinstance(module, FusedConv2d)
     }

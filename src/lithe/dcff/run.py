@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from tqdm import tqdm
 
 from lithe import data, ledger
@@ -24,8 +26,9 @@ from lithe.dcff import recipes
 from lithe.dcff.configs import PAPER_CONFIGS, paper_model
 from lithe.dcff.contest import VARIANTS, Refresh, contend
 from lithe.dcff.exhibits import EXHIBITS
-from lithe.ledger.provenance import source_hash
-from lithe.training import TrainConfig, fit
+from lithe.dcff.rates import kept
+from lithe.profiles import reasons
+from lithe.training import CheckpointError, DivergenceError, TrainConfig, fit
 
 __all__ = ["Config", "full", "run"]
 
@@ -39,7 +42,9 @@ SOURCES = (
     "lithe.zoo",
 )
 FULL_VARIANTS = ("released", "intended", "scratch")
+WIDTHS = (16, 16, 32, 32, 64, 64)
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 class Config(BaseModel):
@@ -72,13 +77,13 @@ class Config(BaseModel):
     test_images: Annotated[int, Field(ge=0)] = 500
     image_size: Annotated[int, Field(ge=8, le=32)] = 32
     variants: tuple[str, ...] = ("released", "intended", "scratch")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
-    widths: tuple[Annotated[int, Field(ge=2)], ...] = (16, 16, 32, 32, 64, 64)
+    seeds: tuple[Seed, ...] = (0,)
+    widths: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = WIDTHS
     rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
     epochs: Count = 4
     batch_size: Count = 100
-    lr: Annotated[float, Field(gt=0)] = 0.1
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5e-4
     workers: Count = 1
 
     @model_validator(mode="after")
@@ -90,6 +95,16 @@ class Config(BaseModel):
             unknown = [name for name in given if name not in known]
             if unknown:
                 raise ValueError(f"no {what} {unknown[0]!r}; there are: {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _runs_as_asked(self) -> Config:
+        for name in ("exhibits", "variants", "seeds"):
+            given = getattr(self, name)
+            if len(set(given)) < len(given):  # two workers would share one checkpoint folder
+                raise ValueError(f"{name} = {given} holds an entry twice")
+        for width in self.widths:
+            kept(width, self.rate)
         return self
 
     def train_config(self, seed: int) -> TrainConfig:
@@ -116,6 +131,7 @@ def run(config: Config, *, root: str | Path | None = None) -> list[str]:
     Returns:
         Ids of all records, old and new.
     """
+    _code()
     jobs = [job for job in _jobs(config) if not _is_done(config, job, root)]
     bar = tqdm(total=len(jobs), desc="dcff", disable=None if config.profile != "smoke" else True)
     if config.workers == 1 or len(jobs) < 2:
@@ -158,7 +174,14 @@ def _is_done(config: Config, job: Job, root: str | Path | None) -> bool:
     return bool(found) and found[0].params == _params(config, job) and ledger.is_current(found[0])
 
 
+@cache
+def _code() -> dict[str, Any]:
+    """The source that this process runs; asked for first of all, before an edit can change it."""
+    return ledger.code_state(SOURCES)
+
+
 def _alone(config: Config, job: Job, root: str | Path | None) -> None:
+    _code()
     torch.set_num_threads(1)
     _measure(config, job, root)
 
@@ -178,7 +201,7 @@ def _measure(config: Config, job: Job, root: str | Path | None) -> None:
         _params(config, job),
         metrics,
         data=used,
-        sources=SOURCES,
+        code=_code(),
         cost=spent,
         curves=curves,
         root=root,
@@ -230,7 +253,7 @@ def _checkpoints(config: Config, job: Job) -> Path | None:
     """
     if config.profile == "smoke":
         return None
-    return _runs() / config.profile / job[0] / str(job[1]) / source_hash(SOURCES)[:12]
+    return _runs() / config.profile / job[0] / str(job[1]) / _code()["sha256"][:12]
 
 
 def _runs() -> Path:
@@ -260,6 +283,7 @@ def full(
     """
     if variant not in FULL_VARIANTS:
         raise ValueError(f"variant is {variant!r}; known are {', '.join(FULL_VARIANTS)}")
+    _code()
     chosen = recipes.recipe(key, seed)
     train, test = recipes.load(chosen, folder, download)
     first = torch.Generator().manual_seed(seed)
@@ -287,7 +311,7 @@ def full(
         params,
         metrics,
         data=described,
-        sources=SOURCES,
+        code=_code(),
         cost=spent,
     )
 
@@ -298,21 +322,64 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--key", choices=list(PAPER_CONFIGS), help="train this row at full length")
     parser.add_argument("--profile", choices=("full",), default="full", help="goes with --key")
     parser.add_argument("--variant", choices=FULL_VARIANTS, default="released")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_seed, default=0, help="0 or more")
     parser.add_argument("--data-folder", help="CIFAR-10 (binary version) or ImageNet")
     parser.add_argument("--download", action="store_true", help="fetch CIFAR-10 if it is missing")
     parser.add_argument("--dry-run", action="store_true", help="two steps on fake images")
     return parser
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line; see the module's text."""
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number, 0 or more")
+    return int(text)
+
+
+def _read(path: str) -> Config:
+    """The config of a JSON file.
+
+    Raises:
+        ValueError: it cannot be read, or holds an unknown key or an impossible value.
+    """
+    try:
+        return Config.model_validate_json(Path(path).read_bytes())
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise ValueError(f"{path}: {reasons(error, Config.model_fields)}") from None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; see the module's text.
+
+    Returns:
+        0 on success, 1 when a run failed, 2 when the request makes no sense, 130 on Ctrl-C.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     if (options.config is None) == (options.key is None):
         parser.error("give a config file or --key, and not both")
-    if options.config:
-        config = Config.model_validate_json(Path(options.config).read_text())
+    try:
+        config = _read(options.config) if options.config else None
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    try:
+        _carry_out(config, options)
+    except data.DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (CheckpointError, DivergenceError, ledger.LedgerError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _carry_out(config: Config | None, options: argparse.Namespace) -> None:
+    if config is not None:
         print("\n".join(run(config)))
     elif options.dry_run:
         print(json.dumps(recipes.dry_run(options.key).to_dict(), indent=1))
@@ -321,4 +388,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Literal, get_args
 
 __all__ = ["Kind", "inverse_temperature"]
@@ -61,8 +61,8 @@ def _check(epoch: float, epochs: int, start: float, end: float, slope: float, ki
         raise ValueError(f"kind is {kind!r}; known are {', '.join(get_args(Kind))}")
     if isinstance(epochs, bool) or not isinstance(epochs, Integral) or epochs < 1:
         raise ValueError(f"epochs is {epochs!r}; it must be a whole number of at least 1")
-    if not 0 <= epoch <= epochs:
+    if not isinstance(epoch, Real) or not 0 <= epoch <= epochs:
         raise ValueError(f"epoch is {epoch!r}; it must be from 0 to epochs = {epochs}")
     for name, value in (("start", start), ("end", end), ("slope", slope)):
-        if not (value > 0 and math.isfinite(value)):
+        if not (isinstance(value, Real) and value > 0 and math.isfinite(value)):
             raise ValueError(f"{name} is {value!r}; it must be positive and finite")

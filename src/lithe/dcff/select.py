@@ -70,8 +70,8 @@ def _check(scores: Tensor, keep: int, previous: Tensor | None, policy: str) -> N
     if scores.isnan().any():
         raise ValueError(f"{int(scores.isnan().sum())} of {n} scores are NaN; they have no order")
     if previous is not None and policy == "slot_stable":
-        known = previous.numel() == keep and len(previous.unique()) == keep
-        if not known or previous.min() < 0 or previous.max() >= n:
+        known = previous.shape == (keep,) and len(previous.unique()) == keep
+        if not known or previous.is_floating_point() or previous.min() < 0 or previous.max() >= n:
             raise ValueError(
                 f"previous is {previous.tolist()}; it must hold {keep} distinct indices below {n}"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,7 +87,8 @@ def check_onnx(
             str(path), options, providers=["CPUExecutionProvider"]
         )
         batches = [example, _batch(example, 3)]
-        worst = max(_difference(session, model, batch) for batch in batches)
+        found = [_difference(session, model, batch) for batch in batches]
+        worst = max(found, key=lambda value: (math.isnan(value), value))  # NaN is the worst
     except ExportError:
         raise
     except Exception as error:  # onnxruntime's errors share no base class
@@ -108,6 +110,9 @@ def _difference(session: Any, model: nn.Module, batch: Tensor) -> float:
 
 def _batch(example: Tensor, size: int) -> Tensor:
     """Repeat the first sample, scaled a little so that no two are equal."""
+    if not isinstance(example, Tensor) or example.dim() < 2 or not len(example):
+        found = tuple(example.shape) if isinstance(example, Tensor) else type(example).__name__
+        raise ExportError(f"example is {found}; it must be a tensor (n, ...) with n at least 1")
     scale = torch.linspace(1, 0.5, size, dtype=example.dtype, device=example.device)
     return example[:1] * scale.reshape(-1, *[1] * (example.dim() - 1))
 

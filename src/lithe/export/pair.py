@@ -95,8 +95,9 @@ def _pair(path: str | Path) -> tuple[Path, Path]:
 
 
 def _read_plan(path: Path) -> Plan:
+    text = _bytes(path)
     try:
-        content = json.loads(_bytes(path))
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ExportError(f"{path.name} is not JSON (truncated?): {error}") from error
     _refuse_other_formats(path, content)
@@ -130,9 +131,17 @@ def _stored(value: Tensor) -> Tensor:
 
 
 def _require_equal(model: nn.Module, rebuilt: nn.Module, example: Tensor) -> None:
-    with evaluating(model), torch.no_grad():
-        ours = _leaves(rebuilt.to(example.device)(example))
-        theirs = _leaves(model(example))
+    if not isinstance(example, Tensor):
+        raise ExportError(f"example is a {type(example).__name__}, not a tensor (n, ...)")
+    try:
+        with evaluating(model), torch.no_grad():
+            theirs = _leaves(model(example))
+            ours = _leaves(rebuilt.to(example.device)(example))
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        shape = tuple(example.shape)
+        raise ExportError(
+            f"{type(model).__name__} does not run on an example of shape {shape}: {error}"
+        ) from error
     same = len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs))
     if not same:
         raise ExportError(

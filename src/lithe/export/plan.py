@@ -87,6 +87,8 @@ def make(model: nn.Module) -> tuple[Plan, dict[str, Tensor]]:
         ExportError: the model cannot be traced, or holds a module, function or value that a plan
             cannot.
     """
+    if not isinstance(model, nn.Module):
+        raise ExportError(f"model is a {type(model).__name__}, not a torch.nn.Module")
     if model._forward_hooks or model._forward_pre_hooks:
         raise ExportError(f"{type(model).__name__} has forward hooks, which a plan cannot hold")
     with _without_traces(model):

@@ -9,7 +9,7 @@ from lithe.ledger.assessment import VERDICTS, Verdict, verdict, verdicts
 from lithe.ledger.claim_files import claim, claims
 from lithe.ledger.errors import LedgerError
 from lithe.ledger.place import book_root
-from lithe.ledger.provenance import meter
+from lithe.ledger.provenance import code_state, meter
 from lithe.ledger.records import Metric, Record, curves, find, is_current, read, record
 from lithe.ledger.schema import Claim
 
@@ -23,6 +23,7 @@ __all__ = [
     "book_root",
     "claim",
     "claims",
+    "code_state",
     "curves",
     "find",
     "is_current",

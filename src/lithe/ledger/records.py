@@ -151,6 +151,7 @@ def record(
     notebook: str | Path | None = None,
     root: str | Path | None = None,
     device: str | None = None,
+    code: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a measurement down, with all that is needed to trust it later.
 
@@ -173,6 +174,8 @@ def record(
         root: the book folder; default :func:`lithe.ledger.place.book_root`, but ``runs/results``
             for smoke records.
         device: what the run computed on, when it is not what torch would pick.
+        code: what :func:`lithe.ledger.code_state` said when the run began: the source of a long
+            run may be edited meanwhile. By default the state of ``sources`` at this moment.
 
     Returns:
         The path of the record.
@@ -183,6 +186,8 @@ def record(
     if profile not in PROFILES:
         raise LedgerError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
     _require_mappings(metrics=metrics, curves=curves)
+    if code is None:
+        code = code_state((f"lithe.{paper}",) if sources is None else _several(sources))
     identity = f"{paper}/{experiment}/{profile}/{plain.scalar('seed', seed)}"
     path = results_folder(root, profile) / f"{identity}.json"
     entry = {
@@ -196,7 +201,7 @@ def record(
         "data": [
             item if isinstance(item, Mapping) else {"name": str(item)} for item in _several(data)
         ],
-        "code": code_state((f"lithe.{paper}",) if sources is None else _several(sources)),
+        "code": dict(code),
         "env": environment(device),
         "cost": _cost(cost),
         "notebook": _notebook(notebook),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +76,24 @@ def drop_all(directory: Path, but: Path | None = None) -> None:
             shutil.rmtree(doomed, ignore_errors=True)
 
 
-def load_state(folder: Path) -> dict[str, Any]:
+def load_state(folder: Path, needed: Set[str] = frozenset()) -> dict[str, Any]:
     """Read the state of a checkpoint; nothing in it is executed.
+
+    Args:
+        folder: of the checkpoint.
+        needed: keys that it must have.
 
     Raises:
         CheckpointError: the file is missing or damaged.
     """
     try:
-        return torch.load(folder / STATE, map_location="cpu", weights_only=True)
+        state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes can fail in any way
         raise _damaged(folder / STATE, error) from error
+    missing = needed - set(state if isinstance(state, dict) else ())
+    if missing:
+        raise _damaged(folder / STATE, f"it lacks {', '.join(sorted(missing))}")
+    return state
 
 
 def load_tensors(folder: Path, name: str, model: nn.Module) -> None:
@@ -155,7 +164,7 @@ def _own(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True).contiguous()
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
+def _damaged(path: Path, error: Exception | str) -> CheckpointError:
     return CheckpointError(
         f"{path} cannot be read ({error}); remove {path.parent} to start the run anew"
     )

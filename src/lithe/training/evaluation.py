@@ -100,6 +100,8 @@ def _percent(hits: float, n: float) -> float | None:
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
     """bfloat16 autocast for ``"bf16"``, nothing for ``"no"``."""
+    if precision not in ("no", "bf16"):
+        raise ValueError(f"precision is {precision!r}; known are 'no' and 'bf16'")
     if precision == "no":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)

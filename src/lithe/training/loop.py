@@ -35,6 +35,9 @@ Step = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 DROPOUT = 2  # random stream of an epoch; feed.py has 0 and 1
 NOT_IDENTITY = {"checkpoint_every", "device", "find_unused"}  # may change between two resumes
+NEEDED = {"identity", "epoch", "step", "rows", "metrics", "optimizer", "sums", "seconds"} | {
+    *("callbacks", "training", "rng")
+}
 LOOK_EVERY = 50  # steps between looks at the loss on a GPU, where each look waits for it
 
 
@@ -77,12 +80,16 @@ def fit(
         One row per epoch, percent and seconds.
 
     Raises:
-        TypeError: ``train`` or ``evaluate`` is not a data set of ``lithe.data``.
+        TypeError: ``model`` is no module, ``config`` no TrainConfig, or ``train`` or ``evaluate``
+            is not a data set of ``lithe.data``.
         ValueError: there is nothing to train or nothing to train on.
         DivergenceError: the loss is not finite; the last checkpoint stays.
         CheckpointError: the checkpoint is damaged or belongs to another run.
         KeyboardInterrupt: Ctrl-C; with a directory and one process the run is saved first.
     """
+    for given, kind in ((model, nn.Module), (config, TrainConfig)):
+        if not isinstance(given, kind):
+            raise TypeError(f"fit needs a {kind.__name__}, got a {type(given).__name__}")
     for data in (train, *([] if evaluate is None else [evaluate])):
         _refuse_other_data(data)
     accelerator = _accelerator(config)
@@ -322,7 +329,7 @@ class _Run:
 
     def restore(self, folder: Path) -> None:
         """Read a checkpoint back, in every process."""
-        state, content = self.state, checkpoint.load_state(folder)
+        state, content = self.state, checkpoint.load_state(folder, NEEDED)
         checkpoint.refuse_other_run(folder, content["identity"], self.identity)
         checkpoint.load_tensors(folder, "model", state.model)
         if state.ema is not None:
