@@ -137,7 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunError as error:
-        print(f"error: {error}\nkept: {error.path}", file=sys.stderr)
+        kept = f"\nkept: {error.path}" if error.path.is_file() else ""
+        print(f"error: {error}{kept}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; what had run is kept as .failed.ipynb", file=sys.stderr)

@@ -79,3 +79,8 @@ def test_part_of_a_draw_is_what_the_whole_would_have_done():
 def test_negative_padding_is_refused():
     with pytest.raises(ValueError, match="pad is -1"):
         Augmentation(pad=-1)
+
+
+def test_half_a_pixel_of_padding_is_refused():
+    with pytest.raises(ValueError, match=r"pad is 1\.5; it is a whole number"):
+        Augmentation(pad=1.5)

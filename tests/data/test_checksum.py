@@ -38,6 +38,14 @@ def test_a_manifest_is_checked_file_by_file(tmp_path):
         verify_manifest(tmp_path, ["two"])
 
 
+@pytest.mark.parametrize("line", [b"abc", b"c4  one", b"\xff\xfe  one", b"one"])
+def test_a_damaged_manifest_is_refused(tmp_path, line):
+    (tmp_path / "one").write_text("1")
+    (tmp_path / "MANIFEST.sha256").write_bytes(line + b"\n")
+    with pytest.raises(DataError, match=r"MANIFEST\.sha256 is damaged"):
+        verify_manifest(tmp_path, ["one"])
+
+
 def test_a_digest_prefix_is_enough(tmp_path):
     (tmp_path / "a").write_text("x")
     verify_file(tmp_path / "a", hashlib.md5(b"x").hexdigest()[:8], "md5")

@@ -112,3 +112,10 @@ def test_classes_must_agree_and_hold_images(tree):
     (tree / "val" / "n03").mkdir()
     with pytest.raises(DataError, match="n03 holds no image"):
         imagenet_folder(tree, classes=3)
+
+
+def test_an_image_too_large_to_decode_is_named(tree, monkeypatch):
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 10)
+    train, _ = imagenet_folder(tree, classes=2, workers=0)
+    with pytest.raises(DataError, match=r"cannot be decoded .*decompression bomb"):
+        train.batch(torch.tensor([0]))

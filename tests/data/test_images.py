@@ -145,3 +145,17 @@ def test_fake_images_have_the_asked_shape_and_repeat_by_seed():
     }
     with pytest.raises(DataError, match="1 or more"):
         fake_images((3, 16, 16), 0, 5)
+
+
+@pytest.mark.parametrize("asked", [-1, True, [0.5, 1.7], [True, False]])
+def test_a_subset_is_listed_by_whole_numbers(asked):
+    with pytest.raises(DataError, match="whole number"):
+        fake_images((3, 4, 4), 2, 4).subset(asked)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_scaling_must_be_finite(bad):
+    images = fake_images((3, 4, 4), 2, 4)
+    for mean, std in ((bad, 0.2), (0.5, bad)):
+        with pytest.raises(DataError, match="finite"):
+            images.normalised((mean,) * 3, (std,) * 3)

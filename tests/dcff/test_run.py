@@ -112,3 +112,41 @@ def test_a_record_names_the_source_that_ran_not_an_edit_made_meanwhile(tmp_path,
     found = ledger.read(name, root=tmp_path)
     assert found.code.sha256 == runner._code()["sha256"] != "0" * 64
     assert not ledger.is_current(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('{"epoch": 3}', "unknown key 'epoch'; did you mean 'epochs'?"),
+        ('{"epochs": 3', "Invalid JSON"),
+        (b"\xff\xfe", "Invalid JSON"),
+        ('{"lr": "inf"}', "lr = 'inf'"),
+        ('{"widths": []}', "at least 1 item"),
+        ('{"rate": 0.97}', "rate 0.97 leaves none of 16 filters"),
+        ('{"seeds": [0, 0]}', "holds an entry twice"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_a_faulty_config_file_ends_in_one_line(tmp_path, capsys, content, says):
+    path = tmp_path / "a config.json"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert runner.main([str(path)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}")
+    assert says in line
+
+
+@pytest.mark.parametrize("arguments", [["--key", "vgg16"], ["--key", "r50_cos_a"]])
+def test_missing_data_ends_in_one_line(tmp_path, capsys, monkeypatch, arguments):
+    monkeypatch.setenv("LITHE_BOOK", str(tmp_path))
+    assert runner.main([*arguments, "--data-folder", str(tmp_path)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+
+
+def test_a_negative_seed_is_refused_by_the_command_line(capsys):
+    with pytest.raises(SystemExit) as ended:
+        runner.main(["--key", "vgg16", "--seed", "-1"])
+    assert ended.value.code == 2
+    assert "'-1' is no seed" in capsys.readouterr().err

@@ -58,3 +58,19 @@ def test_a_file_that_is_not_onnx_is_refused(tiny: nn.Module, image: Tensor, tmp_
     (tmp_path / "net.onnx").write_bytes(b"no")
     with pytest.raises(ExportError, match=r"net\.onnx does not run"):
         check_onnx(tmp_path / "net.onnx", tiny, image)
+
+
+@pytest.mark.parametrize("example", ["x", torch.tensor(1.0), torch.zeros(0, 3, 8, 8)])
+def test_an_example_without_a_batch_is_refused(tiny: nn.Module, tmp_path: Path, example: object):
+    with pytest.raises(ExportError, match=r"must be a tensor \(n, \.\.\.\) with n at least 1"):
+        to_onnx(tiny, tmp_path / "net.onnx", example)
+
+
+def test_nan_at_one_batch_size_is_the_worst_difference(
+    tiny: nn.Module, image: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = to_onnx(tiny, tmp_path / "net.onnx", image[:1])
+    differences = iter([1e-6, float("nan")])
+    monkeypatch.setattr("lithe.export.onnx_file._difference", lambda *_: next(differences))
+    with pytest.raises(ExportError, match="differs by nan"):
+        check_onnx(path, tiny, image)

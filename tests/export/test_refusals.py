@@ -223,3 +223,23 @@ def test_any_single_change_to_a_plan_gives_a_model_or_an_export_error(pair: Path
     finally:
         pair.write_text(original)
     assert isinstance(model, fx.GraphModule)
+
+
+@pytest.mark.parametrize("model", ["net", None])
+def test_what_is_no_model_is_refused(model: object, tmp_path: Path):
+    with pytest.raises(ExportError, match=r"not a torch\.nn\.Module"):
+        save(model, tmp_path / "net")
+
+
+@pytest.mark.parametrize("example", ["x", torch.zeros(1, 9, 8, 8), torch.zeros(4)])
+def test_an_example_that_does_not_run_is_refused_and_nothing_written(
+    tiny: nn.Module, tmp_path: Path, example: object
+):
+    with pytest.raises(ExportError, match="example"):
+        save(tiny, tmp_path / "net", example)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_plan_is_missing_and_not_called_damaged(tmp_path: Path):
+    with pytest.raises(ExportError, match=r"^\S*net\.json cannot be read: No such file"):
+        load(tmp_path / "net")

@@ -164,6 +164,37 @@ def test_table_and_explain_print_the_numbers(
     assert main(["explain", "toy.table.nothing"]) == 1
 
 
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"paper: &p {x: *p}\n", b"paper: !!timestamp 9999-99-99\n"]
+)
+def test_a_file_that_cannot_be_read_is_a_line_not_a_traceback(
+    book: Path, capsys: pytest.CaptureFixture, content: bytes
+) -> None:
+    (book / "claims" / "toy.yml").write_bytes(content)
+    assert main(["check"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("claims/toy.yml:1: cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["explain", "nonsense"], "an id is paper.group.name, and the papers are toy"),
+        (["explain", "toy.table.top"], "did you mean 'toy.table.top1'?"),
+        (["explain", "../../toy"], "the papers are toy"),
+        (["table", "--paper", "toi"], "no paper 'toi'; there are: toy"),
+        (["--root", "nowhere", "check"], "no folder nowhere/claims"),
+    ],
+)
+def test_a_mistyped_request_says_what_there_is(
+    book: Path, capsys: pytest.CaptureFixture, arguments: list[str], message: str
+) -> None:
+    (book / "claims" / "toy.yml").write_text(GOOD)
+    assert main(arguments) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
 def test_the_claims_of_the_book_follow_the_schema() -> None:
     assert main(["--root", str(REPOSITORY / "book"), "check"]) == 0
 

@@ -91,6 +91,13 @@ def test_a_value_that_is_not_finite_is_refused_by_name(book: Path, bad: object) 
         ({"data": [{"name": "d", "size": 3}]}, "data.0.size"),
         ({"cost": {"hours": 1}}, "cost.hours"),
         ({"curves": {"loss": [[1.0], [2.0]]}}, "'loss' must be a list"),
+        ({"curves": {"loss": ["low"]}}, "'loss' must be a list"),
+        ({"curves": [1.0]}, "curves must be a mapping"),
+        ({"metrics": [1.0]}, "metrics must be a mapping"),
+        ({"metrics": {"x": 10**400}}, "'x' is beyond 64 bits"),
+        ({"cost": "an hour"}, "'cost' must be a number"),
+        ({"notebook": "nowhere.ipynb"}, "notebook nowhere.ipynb cannot be read"),
+        ({"sources": ()}, "name at least one package"),
     ],
 )
 def test_what_a_record_cannot_hold_is_refused(
@@ -99,6 +106,19 @@ def test_what_a_record_cannot_hold_is_refused(
     with pytest.raises(ledger.LedgerError, match=message):
         write(**changes)
     assert not list(book.glob("results/**/*.json"))
+
+
+def test_one_name_stands_for_a_list_of_one(book: Path) -> None:
+    write(data="digits", sources="lithe.files")
+    found = ledger.read("toy/run-a/small/0")
+    assert [entry.name for entry in found.data] == ["digits"]
+    assert found.code.sources == ["lithe.files"]
+
+
+def test_a_folder_where_a_record_should_be_is_named(book: Path) -> None:
+    (book / "results/toy/run-a/small/0.json").mkdir(parents=True)
+    with pytest.raises(ledger.LedgerError, match="toy/run-a/small/0 cannot be read"):
+        ledger.read("toy/run-a/small/0")
 
 
 def test_a_smoke_record_stays_out_of_the_book(book: Path) -> None:

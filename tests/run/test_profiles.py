@@ -119,3 +119,24 @@ def test_every_python_number_reads_back(value: float):
 
 def test_keys_are_those_of_all_profiles(folder: Path):
     assert profiles.keys("01_tiny", folder) == {"epochs", "lr", "widths", "tag"}
+
+
+@pytest.mark.parametrize(
+    "text", ["!!set {a}", "!!binary aGk=", "!!int abc", "!!timestamp 2020-99-99", "&a [*a]"]
+)
+def test_what_is_no_plain_value_is_refused_in_one_line(text: str):
+    with pytest.raises(ProfileError, match="not readable as YAML") as caught:
+        parse_yaml(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_profile_that_is_no_text_is_named(folder: Path):
+    (folder / "params" / "01_tiny" / "small.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ProfileError, match=r"params/01_tiny/small\.yaml: "):
+        profiles.keys("01_tiny", folder)
+
+
+def test_a_mistyped_folder_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LITHE_NOTEBOOKS", "/nowhere")
+    with pytest.raises(ProfileError, match="LITHE_NOTEBOOKS is '/nowhere', which is no folder"):
+        profiles.notebooks_folder()

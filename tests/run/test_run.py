@@ -170,3 +170,31 @@ def test_a_cell_that_raises_reaches_the_caller_with_the_path(folder: Path):
     with pytest.raises(RunError, match=r"[Kk]ernel") as caught:
         run(source, out=folder.parent / "out")
     assert '"DeadKernelError"' in caught.value.path.read_text()
+
+
+@pytest.mark.parametrize("content", ["[]", '{"nbformat": 4, "cells": 3}', "\udcff"])
+def test_a_notebook_of_another_shape_is_refused(tmp_path: Path, content: str):
+    (tmp_path / "x.ipynb").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(ProfileError, match=r"x\.ipynb cannot be read: "):
+        run(tmp_path / "x.ipynb")
+
+
+def test_results_that_have_no_place_are_refused_before_anything_runs(
+    folder: Path, capsys: pytest.CaptureFixture
+):
+    (folder / "file").touch()
+    request = [str(folder / "01_tiny.py"), "--out", str(folder / "file")]
+    assert main(request) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "give another one with --out" in line
+
+
+def test_a_kernel_that_is_not_there_keeps_nothing_and_promises_nothing(
+    folder: Path, capsys: pytest.CaptureFixture
+):
+    source = folder / "01_tiny.py"
+    source.write_text(NOTEBOOK.replace("name: python3", "name: nowhere"))
+    assert main([str(source)]) == 1
+    error = capsys.readouterr().err
+    assert "nowhere" in error
+    assert "kept:" not in error or Path(error.rpartition("kept: ")[2].strip()).is_file()

@@ -107,3 +107,11 @@ def test_a_pickle_in_a_checkpoint_is_not_executed(tmp_path):
     with pytest.raises(CheckpointError, match=r"state\.pt cannot be read"):
         checkpoint.load_state(folder)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("state", [{"epoch": 1}, [1, 2]])
+def test_a_state_without_its_parts_is_refused(tmp_path, state):
+    folder = _save(tmp_path, 1, 1.0)
+    torch.save(state, folder / "state.pt")
+    with pytest.raises(CheckpointError, match=r"it lacks .*rows"):
+        checkpoint.load_state(folder, {"epoch", "rows"})

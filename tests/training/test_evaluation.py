@@ -75,3 +75,8 @@ def test_bf16_evaluates_close_to_float32(small_net, images):
 def test_an_empty_data_set_is_refused(small_net, images):
     with pytest.raises(ValueError, match="is empty"):
         evaluate(small_net(), images.subset(0))
+
+
+def test_an_unknown_precision_is_refused(small_net):
+    with pytest.raises(ValueError, match="precision is 'fp8'; known are 'no' and 'bf16'"):
+        evaluate(small_net(), fake_images((3, 8, 8), 4, 4), precision="fp8")

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from lithe.data import generator_for
+from lithe.data import fake_images, generator_for
 from lithe.training import DivergenceError, TrainConfig, fit, learning_rate
 from lithe.training.feed import AUGMENT, Plan
 
@@ -213,3 +213,15 @@ def test_nothing_is_printed_without_a_terminal(small_net, images, capsys):
     assert captured.out + captured.err == ""
     fit(small_net(), images, TrainConfig(epochs=1, batch_size=8), progress=True)
     assert "epoch 1/1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "wanted"),
+    [
+        ("net", TrainConfig(), "a Module, got a str"),
+        (nn.Linear(1, 1), {}, "TrainConfig, got a dict"),
+    ],
+)
+def test_what_is_no_model_or_no_recipe_is_refused(model, config, wanted):
+    with pytest.raises(TypeError, match=wanted):
+        fit(model, fake_images((3, 8, 8), 4, 4), config)

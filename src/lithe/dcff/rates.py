@@ -40,11 +40,9 @@ def kept(filters: int, rate: float, multiple_of: int | None = None) -> int:
     Raises:
         ValueError: an argument is out of range, or nothing would be left.
     """
-    for name, value in (
-        ("filters", filters),
-        ("multiple_of", 1 if multiple_of is None else multiple_of),
-    ):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+    for name, value in (("filters", filters), ("multiple_of", multiple_of)):
+        unset = name == "multiple_of" and value is None
+        if not unset and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
             raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
     if not isinstance(rate, Real) or not 0 <= rate < 1:
         raise ValueError(f"rate is {rate!r}; it must be a number in [0, 1)")

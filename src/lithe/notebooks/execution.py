@@ -55,6 +55,7 @@ def run_cells(notebook: NotebookNode, path: Path) -> None:
     Raises:
         NotebookError: as :func:`execute`.
     """
+    from jupyter_client.kernelspec import NoSuchKernel
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
@@ -72,6 +73,8 @@ def run_cells(notebook: NotebookNode, path: Path) -> None:
             warnings.simplefilter("ignore", ResourceWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             client.execute()
+    except NoSuchKernel as error:
+        raise NotebookError(f"{path.name}: {error}; use the kernelspec name: python3") from error
     except (CellExecutionError, DeadKernelError) as error:
         where = _failing_cell(notebook)
         plain = ANSI.sub("", str(error))
