@@ -166,9 +166,33 @@ def test_curves_round_trip_with_gaps_and_notice_changes(book: Path) -> None:
     np.testing.assert_array_equal(ledger.curves(found)["loss"], [2.0, np.nan, 0.5])
     assert found.curves.lengths == {"loss": 3, "acc": 2}
     assert ledger.curves("toy/run-a/small/0")["acc"].tolist() == [1.0, 2.0]
-    path.with_name("0.curves.json").write_text("{}")
+    next(path.parent.glob("0.curves-*.json")).write_text("{}")
     with pytest.raises(ledger.LedgerError, match="were changed"):
         ledger.curves(found)
+
+
+def test_a_record_and_its_curves_fit_whatever_is_written_beside_them(book: Path) -> None:
+    write(curves={"loss": [1.0]})
+    first = ledger.read("toy/run-a/small/0")
+    path = write(curves={"loss": [2.0]})
+    assert ledger.curves("toy/run-a/small/0")["loss"].tolist() == [2.0]
+    assert len(list(path.parent.glob("0.curves-*.json"))) == 1
+    with pytest.raises(ledger.LedgerError, match="missing"):
+        ledger.curves(first)
+
+
+def test_a_death_between_the_two_files_leaves_the_old_record_whole(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(curves={"loss": [1.0]})
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lithe.ledger.records.write_json", dies)
+    with pytest.raises(KeyboardInterrupt):
+        write(curves={"loss": [2.0]})
+    assert ledger.curves("toy/run-a/small/0")["loss"].tolist() == [1.0]
 
 
 def test_no_path_of_this_machine_gets_into_a_record(book: Path, tmp_path: Path) -> None:

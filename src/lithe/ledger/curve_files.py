@@ -14,26 +14,26 @@ import numpy as np
 from lithe.files import write_atomic
 from lithe.ledger.errors import LedgerError
 
-__all__ = ["curve_path", "read_curves", "write_curves"]
+__all__ = ["read_curves", "write_curves"]
 
 
-def curve_path(record_path: Path) -> Path:
-    """``3.json`` has its curves in ``3.curves.json``."""
-    return record_path.with_suffix(".curves.json")
+def write_curves(record_path: Path, values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Write one-dimensional curves as JSON beside a record; what is not finite becomes null.
 
-
-def write_curves(path: Path, values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Write one-dimensional curves as JSON; a value that is not finite becomes null.
+    The file is named after its content (``3.json`` has ``3.curves-0a1b2c3d.json``): whoever writes
+    the same record at the same time writes another file, so record and curves always fit.
 
     Returns:
         What the record keeps of them: file name, hash, lengths.
     """
     lists = {str(name): _curve(str(name), curve) for name, curve in values.items()}
     text = json.dumps(lists, sort_keys=True, allow_nan=False) + "\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    path = record_path.with_suffix(f".curves-{digest[:8]}.json")
     write_atomic(path, text)
     return {
         "file": path.name,
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "sha256": digest,
         "lengths": {name: len(curve) for name, curve in lists.items()},
     }
 

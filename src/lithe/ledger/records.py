@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 
 from lithe.files import write_json
 from lithe.ledger import plain
-from lithe.ledger.curve_files import curve_path, read_curves, write_curves
+from lithe.ledger.curve_files import read_curves, write_curves
 from lithe.ledger.errors import LedgerError
 from lithe.ledger.place import results_folder
 from lithe.ledger.provenance import code_state, environment, peak_megabytes, source_hash
@@ -210,8 +210,22 @@ def record(
     }
     _validated(entry, identity)  # before anything is written
     if curves:
-        entry["curves"] = write_curves(curve_path(path), curves)
-    return write_json(path, _validated(entry, identity).model_dump(mode="json"))
+        entry["curves"] = write_curves(path, curves)
+    written = _validated(entry, identity)
+    replaced = _curve_file(path)
+    write_json(path, written.model_dump(mode="json"))
+    if replaced and replaced != _curve_file(path):
+        path.with_name(replaced).unlink(missing_ok=True)
+    return path
+
+
+def _curve_file(path: Path) -> str | None:
+    """The curve file that the record at ``path`` names, if there is such a record."""
+    try:
+        named = Record.model_validate_json(path.read_bytes()).curves
+    except (OSError, ValidationError):
+        return None
+    return named.file if named else None
 
 
 def read(record_id: str, root: str | Path | None = None) -> Record:
