@@ -437,11 +437,13 @@ plt.show()
 # %% [markdown]
 # ## What differed, what was easy, what was hard
 #
-# **What differed.** As released, the fusing is over before it can matter: one epoch of it, then ordinary training of the narrow network, from a start that the blended epoch has made worse.
-# In the runs above that costs {result}`dcff/cifar-released/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff` against the same network without the method.
+# **What differed.** As released, the fusing is over before it can matter: one epoch of it, then ordinary training of the narrow network.
+# That one epoch is felt all the same: {result}`dcff/cifar-released/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff` against the same network without the method, and {result}`dcff/cifar-released/small/*:top1 - dcff/cifar-onehot-l1/small/*:top1|diff` against one-hot filters by L1, which are the released method less its blended epoch.
 # A schedule that spans the training keeps the blend alive for {result}`dcff/cifar-intended/small/0:fused_epochs` of {result}`dcff/cifar-intended/small/0:params.epochs` epochs and comes out at {result}`dcff/cifar-intended/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`; never sharpening it, at {result}`dcff/cifar-constant-t1/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`.
 # The longer the filters are blended, the less time is left to learn different ones.
-# Which filters are selected matters little: by L1, by total distance or at random, one-hot from the start, the differences to scratch are {result}`dcff/cifar-onehot-l1/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`, {result}`dcff/cifar-onehot-fpgm/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff` and {result}`dcff/cifar-onehot-random/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`.
+#
+# Which filters are selected makes no difference that we can see: by L1, by total distance or at random, one-hot from the start, the differences to scratch are {result}`dcff/cifar-onehot-l1/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`, {result}`dcff/cifar-onehot-fpgm/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff` and {result}`dcff/cifar-onehot-random/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`.
+# They are random vectors when they are chosen.
 #
 # What holds is the economy: no pretrained network is needed, and at equal cost pretraining and pruning ends at {result}`dcff/cifar-pretrained-l1/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`.
 # But that economy belongs to the narrow network, not to the fusing of its filters: given what full-length pruning spends, training from scratch gains {result}`dcff/cifar-scratch-long/small/*:top1 - dcff/cifar-pretrained-l1-long/small/*:top1|diff` on it.

@@ -30,6 +30,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from lithe.latency import Latency, compare, latency
+from lithe.modes import evaluating
 
 __all__ = ["Convention", "Cost", "Latency", "Row", "compare", "count", "latency"]
 
@@ -253,14 +254,10 @@ def _run(model: nn.Module, example: Example) -> None:
 @contextmanager
 def _eval(model: nn.Module) -> Iterator[None]:
     """Eval mode, no gradients, attention spelled out; every training flag is put back."""
-    flags = [(module, module.training) for module in model.modules()]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one opaque operator otherwise
-    model.eval()
     try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        with evaluating(model), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-        for module, training in flags:
-            module.training = training

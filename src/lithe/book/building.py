@@ -7,11 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from lithe.book.site import pages_of_toc, problems
+from lithe.notebooks.environment import applied
 
 __all__ = ["BuildError", "build", "copy_tree"]
 
@@ -46,7 +45,7 @@ def build(root: str | Path, out: str | Path | None = None, *, execute: bool = Tr
     out = Path(out).resolve() if out else root / "_build"
     source = out / "source"
     copy_tree(root, source, leave_out=out)
-    with _environment(source):
+    with applied(_environment(source)):
         if execute:
             _execute(source)
         built = _pages(source, out)
@@ -110,22 +109,10 @@ def _report(stdout: str, stderr: str) -> str:
     return "\n".join(lines or (stdout + plain).splitlines()[-REPORTED_LINES:])
 
 
-@contextmanager
-def _environment(source: Path) -> Iterator[None]:
+def _environment(source: Path) -> dict[str, str]:
     """Notebooks and autodoc see the copy: its package, and its book for records of smoke runs."""
-    changed = {
-        "PYTHONPATH": os.pathsep.join(
-            filter(None, [str(source / "src"), os.environ.get("PYTHONPATH")])
-        ),
+    folders = [str(source / "src"), os.environ.get("PYTHONPATH")]
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, folders)),
         "LITHE_BOOK": str(source / "book"),
     }
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

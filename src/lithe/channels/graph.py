@@ -9,12 +9,14 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, fx, nn
 
+from lithe.modes import evaluating
+
 from .atoms import Classes, Pin, compress, varying
 from .flow import Flow, Layer, Value, carriers
 from .group import Group
 from .positions import gathered, trail
 from .propagate import propagate
-from .tracing import evaluating, record, source_line, symbolic
+from .tracing import record, source_line, symbolic
 
 __all__ = ["ChannelGraph", "named_tensors", "trace"]
 
@@ -357,7 +359,7 @@ def trace(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> ChannelGrap
         raise TypeError(
             f"example must be a tensor or a tuple of tensors, got {type(example).__name__}"
         )
-    with evaluating(model):
+    with evaluating(model), torch.no_grad():
         graph, constants = symbolic(model)
         try:
             outcomes = record(model, graph, inputs)

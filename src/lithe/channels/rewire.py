@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from lithe.modes import evaluating
+
 from .errors import UncuttableError, UntraceableError
 from .flow import Call, Value, carriers, tensors
 from .plan import Plan
 from .positions import Numbering, gathered, matched, numbers, run, trail
 from .resize import resized
-from .tracing import evaluating, module_path, source_line
+from .tracing import module_path, source_line
 
 __all__ = ["rewire"]
 
@@ -39,7 +41,7 @@ def rewire(plan: Plan, smaller: nn.Module) -> tuple[fx.Graph, dict[str, Tensor],
     Raises:
         UncuttableError: a rearrangement has no form on the kept channels.
     """
-    with evaluating(smaller):
+    with evaluating(smaller), torch.no_grad():
         wiring = _Wiring(plan, smaller)
         for node in plan.graph.graph.nodes:
             wiring.add(node)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from .errors import UntraceableError
 __all__ = [
     "Outcome",
     "Shape",
-    "evaluating",
     "is_stochastic_depth",
     "module_path",
     "outline",
@@ -53,19 +50,6 @@ def is_stochastic_depth(module: nn.Module) -> bool:
     """Whether a module is torchvision's (recognised by name: it is not imported here)."""
     kind = type(module)
     return kind.__name__ == "StochasticDepth" and kind.__module__.startswith("torchvision.")
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put ``model`` in eval mode without gradients; every module's flag is restored after."""
-    flags = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, flag in flags.items():
-            module.training = flag
 
 
 def symbolic(model: nn.Module) -> tuple[fx.Graph, dict[str, Tensor]]:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from lithe.export.errors import ExportError
-from lithe.export.plan import evaluating
 from lithe.files import write_with
+from lithe.modes import evaluating
 
 __all__ = ["check_onnx", "to_onnx"]
 

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from torch import Tensor, fx, nn
 
 from lithe.export.errors import ExportError
-from lithe.export.plan import FORMAT, VERSION, Plan, evaluating, make
+from lithe.export.plan import FORMAT, VERSION, Plan, make
 from lithe.export.rebuild import build
 from lithe.files import write_atomic, write_with
+from lithe.modes import evaluating
 
 __all__ = ["load", "save"]
 

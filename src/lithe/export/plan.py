@@ -14,6 +14,7 @@ from lithe.export.arguments import encode
 from lithe.export.errors import ExportError
 from lithe.export.leaves import describe, is_leaf
 from lithe.export.operations import METHODS, function_name
+from lithe.modes import evaluating
 
 __all__ = ["Leaf", "Plan", "Step", "evaluating", "make"]
 
@@ -108,18 +109,6 @@ def make(model: nn.Module) -> tuple[Plan, dict[str, Tensor]]:
         steps=steps,
     )
     return plan, values
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into eval mode for the block; each module's own flag comes back after it."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
 
 
 @contextmanager

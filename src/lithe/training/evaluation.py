@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import Any
 
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lithe.data import DataSet
+from lithe.modes import evaluating
 
-__all__ = ["autocast", "correct_at", "evaluate", "frozen_mode"]
+__all__ = ["autocast", "correct_at", "evaluate"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -55,7 +56,7 @@ def evaluate(
     tensor = next(chain(model.parameters(), model.buffers()), torch.empty(0))
     device = tensor.device
     sums = [torch.zeros(4, dtype=torch.float64)]
-    with frozen_mode(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         for x, y in _batches(data, torch.arange(len(data))[rank::world], batch_size):
             x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
             with autocast(device, precision):
@@ -105,18 +106,6 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     if precision == "no":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-@contextmanager
-def frozen_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, afterwards each module's own flag again."""
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
 
 
 class _Batches(Dataset):
