@@ -59,6 +59,7 @@ def outputs(path: Path) -> str:
 def test_a_run_is_parametrised_executed_and_cleaned(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
     monkeypatch.chdir(folder.parent)
     status = main(["01_tiny", "--profile", "small", "-p", "lr=1e-2", "-p", "widths=[4, 8]"])
     done = Path(capsys.readouterr().out.strip())
@@ -70,7 +71,7 @@ def test_a_run_is_parametrised_executed_and_cleaned(
     notebook = nbformat.read(done, as_version=4)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert {key for cell in notebook.cells for key in cell.metadata} == {"tags"}
-    assert "PYTHONHASHSEED" not in os.environ or os.environ["PYTHONHASHSEED"] != "0"
+    assert os.environ["PYTHONHASHSEED"] == "7"
 
 
 def test_a_failing_run_keeps_the_error_and_says_where(
