@@ -50,7 +50,7 @@ config = profiles.load("01_dcff", profile, run.Config, **overrides)
 # The weights are a softmax, and a temperature sharpens it while training runs until each mean is one real filter.
 # The picture shows those weights for one layer: a row per narrow filter, a column per wide one.
 
-# %% mystnb={"image": {"alt": "Three heat maps of mixing weights, eight rows by sixteen columns. Epoch 0: every row is spread, with its own filter strongest. Released schedule at epoch 1: each row is a single bright cell. Spanning schedule at epoch 1: still spread."}, "figure": {"caption": "The blend is alive for one epoch under the released schedule (middle), and for a third of the training under one that spans it (right).", "name": "fig-dcff-claim"}}
+# %% mystnb={"image": {"alt": "Three heat maps of mixing weights, eight rows by sixteen columns. Epoch 0: every row is spread, with its own filter strongest. Released schedule at epoch 1: each row is a single bright cell. Spanning schedule at epoch 1: still spread."}, "figure": {"caption": "The blend is alive for one epoch under the released schedule (middle), and at these weights for about a third of the training under one that spans it (right).", "name": "fig-dcff-claim"}}
 net = zoo.small_cnn(generator=torch.Generator().manual_seed(0))
 weight = net[3].weight.detach()
 distance = dcff.pairwise_distance(weight)
@@ -161,7 +161,7 @@ assert released[0] == 1 and dcff.inverse_temperature(20, 20) == 1e4
 # %% [markdown]
 # ### Score what to keep
 #
-# A filter matters if its proxy differs from the others': the score is the summed Kullback-Leibler divergence from its proxy to all.
+# A filter matters if its proxy differs from the others': the score is the mean Kullback-Leibler divergence from its proxy to all.
 #
 # $$s_j = \frac1n \sum_k \sum_i P_{ji} \log \frac{P_{ji}}{P_{ki}}$$ (eq-dcff-score)
 #
@@ -193,7 +193,7 @@ assert torch.allclose(scores, naive, rtol=1e-10)
 distance = dcff.pairwise_distance(weight)
 sharp_scores = dcff.kl_scores(dcff.log_proxy(distance, 1e4))
 total = distance.sum(1)
-assert torch.allclose(sharp_scores * len(total) / 1e4, total, rtol=1e-6)
+assert torch.allclose(sharp_scores * len(total) / 1e4, total, rtol=1e-12)
 assert torch.equal(sharp_scores.argsort(), total.argsort())
 
 # %% [markdown]
@@ -204,8 +204,10 @@ assert torch.equal(sharp_scores.argsort(), total.argsort())
 #
 # $$\frac{\partial \mathcal{L}}{\partial \mathcal{W}} = R^\top \frac{\partial \mathcal{L}}{\partial \tilde{\mathcal{W}}}$$ (eq-dcff-gradient)
 #
+# `fused()` hands the pool to the function below; where all rows are one-hot, the product is a look-up.
+#
 # ```{literalinclude} ../src/lithe/dcff/fused.py
-# :pyobject: FusedConv2d.fused
+# :pyobject: FusedConv2d._fuse
 # ```
 #
 # Once the rows are one-hot, the gradient of every filter that was not selected is exactly zero.
@@ -288,9 +290,9 @@ plt.show()
 # %%
 first, *later = sharp["released"]
 assert first < 1
-assert set(later) == {1.0}
-assert sharp["intended"][1] < 1
-assert all(max(c["evaluate_top1"]) > 15 for c in curves.values())
+assert set(later) <= {1.0}
+for curve in curves.values():
+    assert curve["train_loss"][-1] <= curve["train_loss"][0]
 
 # %% [markdown]
 # ## Use it on your own model
@@ -349,11 +351,11 @@ with torch.inference_mode():
 # The full register with sources is on the [page of deviations](../book/deviations.md).
 #
 # 1. **The ramp is counted in epochs, not in shares of training.** At epoch 1 of 300, $T$ is already {result}`dcff/schedule/small/0:t_epoch1_of_300|.1f`. At initial weights that makes {result}`dcff/schedule/small/0:onehot_layers_epoch1_vgg16` of {result}`dcff/schedule/small/0:layers_vgg16` VGG-16 layers and {result}`dcff/schedule/small/0:onehot_layers_epoch1_resnet56` of {result}`dcff/schedule/small/0:layers_resnet56` ResNet-56 layers exactly one-hot. `released` follows; `intended` spans the training.
-# 2. **The released score turns into NaN, and the trainer keeps the old one.** One-hot rows hold exact zeros, and $0 \log 0$ is not a number. From epoch 1 on {result}`dcff/schedule/small/0:finite_layers_epoch1_vgg16` VGG-16 layers have finite scores, so the choice made at random initial weights stands for ever. `intended` computes the score in the log domain, where it is always finite.
-# 3. **Epoch 0 is degenerate in wide layers.** With hundreds of filters a softmax over near-equal distances is nearly flat. VGG-16's fused filters start with a mean pairwise cosine of {result}`dcff/schedule/small/0:cosine_epoch0_vgg16|.2f` and an effective rank of {result}`dcff/schedule/small/0:effective_rank_epoch0_vgg16|.1f`: each layer is one filter, repeated.
-# 4. **The order of the kept filters is left to chance.** A slot ties a filter to its batch norm and to the next layer's input. The freeze of detail 2 hides this; with fresh scores and an unstable order, training collapses. `intended` keeps survivors in their slots.
+# 2. **The released score turns into NaN, and the trainer keeps the old one.** One-hot rows hold exact zeros, and $0 \log 0$ is not a number. From epoch 1 on, {result}`dcff/schedule/small/0:finite_layers_epoch1_vgg16` of {result}`dcff/schedule/small/0:layers_vgg16` VGG-16 layers have finite scores, so the choice made at random initial weights stands for ever. `intended` computes the score in the log domain, where it is always finite.
+# 3. **Epoch 0 is degenerate in wide layers.** With hundreds of filters a softmax over near-equal distances is nearly flat. VGG-16's fused filters start with a mean pairwise cosine of {result}`dcff/schedule/small/0:cosine_epoch0_vgg16|.2f` and an effective rank of {result}`dcff/schedule/small/0:effective_rank_epoch0_vgg16|.1f`: each layer is nearly one filter, repeated.
+# 4. **The order of the kept filters is left to chance.** A slot ties a filter to its batch norm and to the next layer's input. The freeze of detail 2 hides this; with fresh scores and an unstable order the slots would be shuffled every epoch, and *Break it on purpose* shows what one shuffle does. `intended` keeps survivors in their slots.
 # 5. **At initial weights the score is a size.** Filters are random vectors then; the rank correlation of the score with the summed distance is at least {result}`dcff/score/small/0:spearman_total_distance_t1|.2f` in every layer of both networks, and its choice agrees with the largest $\ell_2$ norms on a share of {result}`dcff/score/small/0:overlap_l2|.2f` of the kept filters.
-# 6. **A converted classifier starts smaller.** `convert` redraws the convolutions at their compact fan-in and slices the rest, so the last layer of the fused variants starts with weights smaller by $\sqrt{2}$ than that of the network from scratch. The row *one-hot at random* below shares that start and nothing else of the method: what it differs from scratch is what this detail can be worth.
+# 6. **A converted classifier starts smaller.** By default `convert` keeps the weights that it is given; our comparison starts from random ones and asks for `init="fresh"`, which redraws the convolutions at their compact fan-in and slices the rest. So the last layer of the fused variants starts with weights smaller by a factor of $\sqrt{2}$ than those of the network from scratch. The row *one-hot at random* below shares that start and blends nothing: its difference to scratch bounds what this detail can be worth.
 # 7. **Widths are truncated in double precision.** `int(160 * (1 - 0.8))` is 31. Two GoogLeNet layers hang on it, and the published MACs with them.
 
 # %%
@@ -391,7 +393,8 @@ assert googlenet.get_submodule("e4.b2.0").out_channels == 31
 # Six thousand real CIFAR-10 images at half size, the plain network of this chapter at half width, {result}`dcff/cifar-scratch/small/*:top1|seeds` seeds, {result}`dcff/cifar-scratch/small/0:params.epochs` epochs.
 # Every row has the same compact shape, sees the same batches, and spends the same training compute, unless its name says *long* or *dense*.
 # Accuracy is that of the last epoch, on {result}`dcff/cifar-scratch/small/0:top1|n` test images; nothing was chosen on them.
-# The intervals cover seeds only: all runs share one training and one test set, and with this many rows one interval in twenty misses its mark by chance.
+# *Pretrained* spends half of its compute on the dense network, prunes it, and spends the rest on fine-tuning at a tenth of the learning rate; at *full length* both stages last as long as a run from scratch.
+# The intervals cover seeds only: all runs share one training and one test set. One such interval in twenty misses its mark by chance; the table has ten.
 
 # %% mystnb={"image": {"alt": "Dot plot of paired accuracy differences to training from scratch, one row per variant with its 95 percent interval."}, "figure": {"caption": "Paired differences to the narrow network from scratch, with 95 % intervals over seeds; a diamond marks an interval that excludes zero.", "name": "fig-dcff-contest"}}
 names = [name for name in contest.VARIANTS if name not in ("scratch", "dense")]
@@ -431,16 +434,16 @@ plt.show()
 # ### Do fewer MACs become fewer milliseconds?
 #
 # On one CPU thread, compact VGG-16 has {result}`dcff/latency/small/0:macs_ratio_vgg16|.2f` times fewer MACs than the dense one and takes {result}`dcff/latency/small/0:speedup_vgg16|.2f` times less time ({result}`dcff/latency/small/0:dense_ms_vgg16|.1f` against {result}`dcff/latency/small/0:compact_ms_vgg16|.1f` for one image).
-# For ResNet-56 the ratios are {result}`dcff/latency/small/0:macs_ratio_resnet56|.2f` and {result}`dcff/latency/small/0:speedup_resnet56|.2f`: thin layers leave a CPU idle.
+# For ResNet-56 the ratios are {result}`dcff/latency/small/0:macs_ratio_resnet56|.2f` and {result}`dcff/latency/small/0:speedup_resnet56|.2f`. Fewer MACs are not fewer milliseconds at a fixed rate; our guess is that thin layers leave a CPU idle, but we did not test it.
 # Scoring all VGG-16 layers runs {result}`dcff/bench/small/0:scoring_speedup|.0f` times faster than the broadcast formula, and fusing costs a training step a factor of {result}`dcff/bench/small/0:step_ratio_256|.3f` at batch 256.
 
 # %% [markdown]
 # ## What differed, what was easy, what was hard
 #
-# **What differed.** As released, the fusing is over before it can matter: one epoch of it, then ordinary training of the narrow network.
-# That one epoch is felt all the same: {result}`dcff/cifar-released/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff` against the same network without the method, and {result}`dcff/cifar-released/small/*:top1 - dcff/cifar-onehot-l1/small/*:top1|diff` against one-hot filters by L1, which are the released method less its blended epoch.
-# A schedule that spans the training keeps the blend alive for {result}`dcff/cifar-intended/small/0:fused_epochs` of {result}`dcff/cifar-intended/small/0:params.epochs` epochs and comes out at {result}`dcff/cifar-intended/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`; never sharpening it, at {result}`dcff/cifar-constant-t1/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`.
-# The longer the filters are blended, the less time is left to learn different ones.
+# **What differed.** As released, the fusing lasts one epoch; what follows is ordinary training of the narrow network.
+# That one epoch is felt all the same: {result}`dcff/cifar-released/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff` against the same network without the method, and {result}`dcff/cifar-released/small/*:top1 - dcff/cifar-onehot-fpgm/small/*:top1|diff` against one-hot filters by total distance. That row keeps nearly the filters that the released score keeps (a share of {result}`dcff/score/small/0:overlap_total_distance|.2f` at initial weights); what it leaves out is the blended epoch.
+# A schedule that spans the training keeps the blend alive for {result}`dcff/cifar-intended/small/*:fused_epochs|mean` of {result}`dcff/cifar-intended/small/0:params.epochs` epochs and comes out at {result}`dcff/cifar-intended/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`; never sharpening it, at {result}`dcff/cifar-constant-t1/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`.
+# The longer the filters stay blended, the worse the result; a plain reading, which nothing here tests further, is that less time is left to learn different ones.
 #
 # Which filters are selected makes no difference that we can see: by L1, by total distance or at random, one-hot from the start, the differences to scratch are {result}`dcff/cifar-onehot-l1/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`, {result}`dcff/cifar-onehot-fpgm/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff` and {result}`dcff/cifar-onehot-random/small/*:top1 - dcff/cifar-scratch/small/*:top1|diff`.
 # They are random vectors when they are chosen.
@@ -498,7 +501,7 @@ assert sorted_again[0].set_change == 0 and sorted_again[0].slot_change > 0
 #
 # ```{admonition} Solution
 # :class: dropdown
-# `exp` underflows in float32 below about $-104$, so at $T\,D > 104$: with the released ramp at epoch 1, beyond a distance of about {given}`0.02 | definition`. Distances at initial weights are fifty times larger.
+# `exp` underflows in float32 below about $-104$, so at $T\,D > 104$: with the released ramp at epoch 1, beyond a distance of about {given}`0.02 | definition`. Distances at initial weights are tens of times larger.
 # ```
 #
 # **3.** Write the kept set of a layer as a function of the L2 norms alone. On what share of the filters do you agree with `dcff.select`?

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lithe import dcff
+from lithe import dcff, export, zoo
 
 NAN, INF = float("nan"), float("inf")
 IMAGE = torch.zeros(1, 3, 8, 8)
@@ -108,3 +108,22 @@ def test_rows_that_mix_nothing_sensible_are_refused(rows, selected, says):
     layer = dcff.FusedConv2d(3, 2, 1, 3)
     with pytest.raises(ValueError, match=says):
         layer.set_rows(torch.tensor(rows), torch.tensor(selected))
+
+
+def test_a_share_that_cannot_be_met_is_answered_with_a_share():
+    net, image = zoo.small_cnn(widths=(4, 4)), torch.zeros(1, 3, 8, 8)
+    with pytest.raises(ValueError, match=r"cannot be met: the least is 0\.\d+"):
+        dcff.convert(net, None, image, target={"macs": 1e-6})
+
+
+def test_an_uncompacted_network_is_named_when_it_cannot_be_saved(tmp_path):
+    image = torch.zeros(1, 3, 8, 8)
+    fused = dcff.convert(zoo.small_cnn(widths=(4, 4)), 0.5, image)
+    with pytest.raises(export.ExportError, match="'0' is a FusedConv2d"):
+        export.save(fused, tmp_path / "net", image)
+
+
+def test_a_wrong_example_is_one_line():
+    with pytest.raises(ValueError, match="does not run") as error:
+        dcff.convert(zoo.small_cnn(), 0.5, torch.zeros(1, 4, 16, 16))
+    assert len(str(error.value).splitlines()) == 1

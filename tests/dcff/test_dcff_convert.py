@@ -245,7 +245,7 @@ def test_state_of_one_conversion_loads_into_another():
         ({"rates": 1.0}, "rate is 1.0"),
         ({"rates": -0.1}, "rate is -0.1"),
         ({"rates": 0.99}, "leaves none of 16 filters"),
-        ({"rates": {"nine": 0.5}}, "rates name nine"),
+        ({"rates": {"nine": 0.5}}, "rates name 'nine'"),
         ({"rates": {"20": 0.5}}, "20"),
         ({"rates": None}, "either rates or a target"),
         ({"rates": 0.5, "target": {"macs": 0.5}}, "either rates or a target"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -204,3 +206,10 @@ def test_every_deviation_that_a_claim_names_is_in_the_register() -> None:
     named = {claim.deviation for claim in ledger.claims(REPOSITORY / "book")} - {None}
     assert named
     assert [label for label in sorted(named) if f"({label})=" not in register] == []
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    command = [sys.executable, "-m", "lithe.ledger", "--root", str(REPOSITORY / "book"), "table"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()  # gone before the first line
+        assert (process.stderr.read(), process.wait()) == (b"", 0)

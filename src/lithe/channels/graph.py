@@ -366,7 +366,8 @@ def trace(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> ChannelGrap
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             shapes = [tuple(x.shape) for x in inputs]
             raise ValueError(
-                f"the model does not run on an example of shape {shapes}: {error}"
+                f"the model does not run on an example of shape {shapes}: "
+                f"{str(error).splitlines()[0]}"  # what follows is torch.fx's own stack
             ) from error
         flow = propagate(model, graph, outcomes, constants)
     for name in constants:

@@ -147,7 +147,9 @@ def _by_name(
         if name in reasons:
             raise ValueError(f"{name} cannot be fused: {reasons[name]}")
         if name not in names:
-            raise ValueError(f"rates name {name}; convolutions to fuse are {', '.join(names)}")
+            raise ValueError(
+                f"rates name {name!r}; convolutions to fuse are {', '.join(map(repr, names))}"
+            )
     return dict(rates)
 
 
@@ -272,9 +274,11 @@ class _Shaper:
             return measure(_plan(self.graph, self.kept(self.units, rates, True)).apply())
 
         low, high = 0.0, 1 - PRECISION
-        if size(low) <= limit:
+        if (whole := size(low)) <= limit:
             return low
         if (least := size(high)) > limit:
+            (name, asked), *_ = target.items()
+            least = least / whole if asked <= 1 and name != "ms" else least
             raise ValueError(f"target {dict(target)} cannot be met: the least is {least:.6g}")
         while high - low > PRECISION:
             middle = (low + high) / 2

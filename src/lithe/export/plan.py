@@ -127,7 +127,19 @@ def _trace(model: nn.Module) -> fx.Graph:
         with evaluating(model):
             return _Tracer().trace(model)
     except Exception as error:  # a model's forward may raise anything when it meets a proxy
-        raise ExportError(f"torch.fx cannot trace {type(model).__name__}: {error}") from error
+        raise ExportError(
+            f"torch.fx cannot trace {type(model).__name__}: {error}{_own_layers(model)}"
+        ) from error
+
+
+def _own_layers(model: nn.Module) -> str:
+    """Names a layer with weights that torch.nn does not have: often what is in the way."""
+    for name, module in model.named_modules():
+        own = next(module.parameters(recurse=False), None) is not None
+        if own and not type(module).__module__.startswith("torch."):
+            kind = type(module).__name__
+            return f" (module {name!r} is a {kind}; a plan wants layers of torch.nn in its place)"
+    return ""
 
 
 def _steps(graph: fx.Graph) -> Iterator[Step]:
