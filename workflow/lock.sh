@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Resolves pyproject.toml afresh and writes the exact versions to requirements.lock.
-set -eu
+set -euo pipefail
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "$1" -m venv "$scratch/venv"
@@ -10,7 +10,8 @@ pip install "$(grep -o 'torch==[0-9.]*' pyproject.toml | head -1)" # first, or a
 pip install ".[book,export,test]"
 {
   sed -n '/^#/p' requirements.lock
-  pip list --format=freeze | grep -vE '^(lithe|pip)==' | sed 's/+cpu$//'
+  "$scratch/venv/bin/python" -m pip --disable-pip-version-check list --format=freeze |
+    grep -vE '^(lithe|pip)==' | sed 's/+cpu$//'
 } >"$scratch/lock"
 cp "$scratch/lock" requirements.lock
 echo "lithe: requirements.lock holds $(grep -c == requirements.lock) packages"
