@@ -22,6 +22,7 @@ _PARTS = (
     "export",
     "figures",
     "ledger",
+    "onexn",
     "profiles",
     "stats",
     "training",
