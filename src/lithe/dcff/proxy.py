@@ -44,9 +44,8 @@ def pairwise_distance(weight: Tensor) -> Tensor:
     if not q.isfinite().all():
         broken = int((~q.isfinite()).sum())
         raise ValueError(f"{broken} of {len(w)} filters hold NaN or infinity; training diverged?")
-    scale = q[:, None] + q
-    squared = torch.add(scale, gram, alpha=-2, out=gram).clamp_(min=0)
-    close = (squared <= scale.mul_(CLOSE)).triu_(1).nonzero()
+    squared = _squared(gram, q)
+    close = _close_pairs(squared, q)
     distance = squared.sqrt_()
     for pairs in close.split(max(1, CHUNK // w.shape[1])):
         j, k = pairs.T
@@ -64,6 +63,21 @@ def _gram(w: Tensor) -> Tensor:
         gram[start : start + BLOCK, start:] = block
         gram[start:, start : start + BLOCK] = block.T
     return gram
+
+
+def _squared(gram: Tensor, q: Tensor) -> Tensor:
+    """``q_j + q_k - 2 gram_jk``, not below 0, in place of ``gram``; by rows that stay in cache."""
+    for start in range(0, len(q), BLOCK):
+        rows = gram[start : start + BLOCK]
+        torch.add(q[start : start + BLOCK, None] + q, rows, alpha=-2, out=rows).clamp_(min=0)
+    return gram
+
+
+def _close_pairs(squared: Tensor, q: Tensor) -> Tensor:
+    """Pairs ``(p, 2)``, ``j < k``, that the Gram form cannot tell apart well enough."""
+    if squared.fill_diagonal_(math.inf).amin() > 2 * CLOSE * q.max():
+        return q.new_empty(0, 2, dtype=torch.long)  # the rule, as long as no filters coincide
+    return (squared <= CLOSE * (q[:, None] + q)).triu_(1).nonzero()
 
 
 def log_proxy(distance: Tensor, t: float) -> Tensor:
