@@ -7,7 +7,7 @@ trap 'rm -rf "$scratch"' EXIT
 pip() { "$scratch/venv/bin/python" -m pip --disable-pip-version-check -q "$@"; }
 pip install --upgrade setuptools wheel
 pip install "$(grep -o 'torch==[0-9.]*' pyproject.toml | head -1)" # first, or a newer torch comes along
-pip install ".[book,export,test]"
+pip install ".[book,export,test,workflow]"
 {
   sed -n '/^#/p' requirements.lock
   "$scratch/venv/bin/python" -m pip --disable-pip-version-check list --format=freeze |
