@@ -131,6 +131,8 @@ def test_numbers_verdicts_and_tables_reach_the_page(project: Project) -> None:
     project.page("board", "# Board\n\n```{claims-table}\n```\n")
     options = ":tier: T0\n:verdict: reproduced\n"
     project.page("some", f"# Some\n\n```{{claims-table}}\n{options}```\n")
+    for name, option in (("only", "toy.t toy.x"), ("without", "toy.t")):
+        project.page(name, f"# {name}\n\n```{{claims-table}}\n:{name}: {option}\n```\n")
     row = "| net | {result}`toy/method/small/*:top1 ; mean` | {given}`93.5% ; paper` |"
     project.page("tabled", f"# Tabled\n\n| a | b | c |\n|---|---|---|\n{row}\n")
     project.page("deviations", "# Deviations\n\n(D1)=\n## The first\n\nText.\n")
@@ -161,6 +163,9 @@ def test_numbers_verdicts_and_tables_reach_the_page(project: Project) -> None:
     assert "python -m lithe.run toy --profile small" in re.sub(r"<[^>]+>", "", board)
     assert "toy.table.params" in project.html("some")
     assert "toy.abstract.beats-scratch" not in project.html("some")
+    ids = ("toy.table.params", "toy.abstract.beats-scratch")
+    assert [i in project.html("only") for i in ids] == [True, False]
+    assert [i in project.html("without") for i in ids] == [False, True]
     assert 'id="record-toy-method-small"' in project.html("records")
 
 

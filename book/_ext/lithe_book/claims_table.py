@@ -37,12 +37,17 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str | None], str]:
 
 
 class ClaimsTable(SphinxDirective):
-    """Options ``:paper:``, ``:tier:`` and ``:verdict:`` each keep only what matches."""
+    """Options ``:paper:``, ``:tier:`` and ``:verdict:`` each keep only what matches.
+
+    ``:only:`` keeps claims whose id begins with one of its words, ``:without:`` drops them.
+    """
 
     option_spec = {  # noqa: RUF012
         "paper": directives.unchanged_required,
         "tier": _one_of(TIERS),
         "verdict": _one_of(ledger.VERDICTS),
+        "only": directives.unchanged_required,
+        "without": directives.unchanged_required,
     }
 
     def run(self) -> list[nodes.Node]:
@@ -68,7 +73,15 @@ class ClaimsTable(SphinxDirective):
 
     def _wanted(self, found: ledger.Verdict) -> bool:
         tier, verdict = self.options.get("tier"), self.options.get("verdict")
-        return tier in (None, found.claim.tier) and verdict in (None, found.verdict)
+        only, without = (tuple(self.options.get(x, "").split()) for x in ("only", "without"))
+        named = not only or found.claim.id.startswith(only)
+        dropped = bool(without) and found.claim.id.startswith(without)
+        return (
+            named
+            and not dropped
+            and tier in (None, found.claim.tier)
+            and verdict in (None, found.verdict)
+        )
 
     def _row(self, found: ledger.Verdict) -> tuple[str | None, list[Cell]]:
         claim = found.claim
