@@ -15,6 +15,7 @@ except PackageNotFoundError:  # a source tree on the path, never installed
     __version__ = "0+unknown"
 
 _PARTS = (
+    "arm",
     "channels",
     "cost",
     "data",
@@ -24,6 +25,7 @@ _PARTS = (
     "ledger",
     "onexn",
     "profiles",
+    "pssnet",
     "stats",
     "training",
     "zoo",

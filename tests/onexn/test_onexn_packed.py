@@ -18,6 +18,14 @@ from lithe import export, onexn
 from lithe.export import ExportError
 
 
+@pytest.fixture(autouse=True, scope="module")
+def plain_torch():
+    """Bits are compared here, and only the plain path has those of torch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LITHE_KERNELS", "reference")
+        yield
+
+
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 

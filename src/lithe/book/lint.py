@@ -2,7 +2,8 @@
 
 What counts as measured: a number with a unit of measurement or a factor (percent, points, times,
 milliseconds, M, dB, ...), a decimal number, a number with thousands marks, and a number right after
-a word such as *accuracy* or *loss*. Years, small whole numbers, versions and section numbers pass.
+a word such as *accuracy* or *loss*. Years, small whole numbers, versions, section numbers
+and sizes such as 3×3 pass.
 
 How to write the others:
 
@@ -24,7 +25,7 @@ __all__ = ["Bare", "lint"]
 
 NUMBER = r"(?<![\w.,/^-])[+\-\u2212±]?\d[\d,]*(?:\.\d+)?"
 UNITS = (
-    r"%|percent\b|‰|×|x\b|times\b|-?fold\b|points?\b|pp\b|[mµun]?s\b|[kMGTB]\b|[kMGT]i?B\b|dB\b"
+    r"%|percent\b|‰|×(?![\dN])|x\b|times\b|-?fold\b|points?\b|pp\b|[mµun]?s\b|[kMGTB]\b|[kMGT]i?B\b|dB\b"
     r"|(?:milli|micro)?seconds?\b|minutes?\b|hours?\b|min\b|h\b|fps\b|Hz\b|[MGT]?(?:MACs?|FLOPs?)\b"
 )
 PATTERNS = [

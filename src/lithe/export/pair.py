@@ -21,7 +21,12 @@ from lithe.modes import evaluating
 __all__ = ["load", "save"]
 
 
-def save(model: nn.Module, path: str | Path, example: Tensor | None = None) -> Path:
+def save(
+    model: nn.Module,
+    path: str | Path,
+    example: Tensor | None = None,
+    extra: dict[str, Any] | None = None,
+) -> Path:
     """Write a model so that it can be loaded without its class and without pickle.
 
     The graph is that of eval mode. What is written has been rebuilt in memory first, so a file
@@ -32,6 +37,7 @@ def save(model: nn.Module, path: str | Path, example: Tensor | None = None) -> P
         model: a module that ``torch.fx`` can trace; not changed.
         path: ``"x"``, ``"x.json"`` or ``"x.safetensors"``, all of which mean the pair.
         example: an input ``(n, ...)``. If given, the rebuilt model has to give the same bits.
+        extra: JSON values that the plan holds beside the model, under the name of a room.
 
     Returns:
         Path of the plan, ``x.json``.
@@ -46,8 +52,9 @@ def save(model: nn.Module, path: str | Path, example: Tensor | None = None) -> P
     if example is not None:
         _require_equal(model, rebuilt, example)
     weights = safetensors.torch.save(stored)
-    plan = plan.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
-    text = json.dumps(plan.model_dump(), indent=1, allow_nan=False) + "\n"
+    update = {"weights_sha256": hashlib.sha256(weights).hexdigest(), "extra": extra or {}}
+    content = plan.model_copy(update=update).model_dump(exclude=None if extra else {"extra"})
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     plan_path, weights_path = _pair(path)
 
     def write(temporary: Path) -> None:
@@ -64,7 +71,8 @@ def load(path: str | Path) -> fx.GraphModule:
         path: as for :func:`save`.
 
     Returns:
-        The model in eval mode, on the CPU, its parameters trainable.
+        The model in eval mode, on the CPU, its parameters trainable; ``.meta["extra"]`` is the
+        ``extra`` of :func:`save`, which whoever wrote it has to check.
 
     Raises:
         ExportError: a file is missing, truncated or altered, or the plan is of another version,
@@ -82,7 +90,9 @@ def load(path: str | Path) -> fx.GraphModule:
         tensors = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise ExportError(f"{weights_path.name} is not a safetensors file: {error}") from error
-    return build(plan, tensors)
+    model = build(plan, tensors)
+    model.meta["extra"] = plan.extra
+    return model
 
 
 def _pair(path: str | Path) -> tuple[Path, Path]:

@@ -55,6 +55,7 @@ class Plan(_Strict):
         tensors: tensors outside leaves, by their dotted place.
         tied: tensor name -> name of the stored tensor that it shares.
         steps: the graph, in order of execution.
+        extra: what a room adds for itself, by its name; left out of the file where empty.
     """
 
     format: Literal["lithe.model"]
@@ -66,6 +67,7 @@ class Plan(_Strict):
     tensors: dict[str, Literal["parameter", "buffer"]]
     tied: dict[str, str]
     steps: list[Step]
+    extra: dict[str, Any] = {}
 
 
 class _Tracer(fx.Tracer):

@@ -7,6 +7,7 @@ blocks, ``b`` blocks that stay.
 
 from lithe.onexn.baselines import filter_mask, kernel_mask, random_block_mask, weight_mask
 from lithe.onexn.eligible import eligible
+from lithe.onexn.engine import PackedNetwork, PackReport, pack
 from lithe.onexn.grid import Grid
 from lithe.onexn.masked import MaskedConv2d, MaskedLinear, finalise, hold, masked_layers
 from lithe.onexn.moving import move_filters
@@ -23,8 +24,10 @@ __all__ = [
     "Grid",
     "MaskedConv2d",
     "MaskedLinear",
+    "PackReport",
     "PackedConv2d",
     "PackedLinear",
+    "PackedNetwork",
     "PackedWeight",
     "PrunedLayer",
     "Pruning",
@@ -41,6 +44,7 @@ __all__ = [
     "load",
     "masked_layers",
     "move_filters",
+    "pack",
     "pack_weight",
     "packed_layers",
     "prune",

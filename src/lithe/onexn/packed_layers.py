@@ -1,4 +1,4 @@
-"""Layers that hold a packed weight, and compute with it by the plain reference path."""
+"""Layers that hold a packed weight and compute with it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lithe.export import register_module
+from lithe.onexn.operator import packed_conv2d
 from lithe.onexn.packed import PackedWeight, pack_weight
 
 __all__ = ["PackedConv2d", "PackedLinear", "packed_layers"]
@@ -61,8 +62,8 @@ class _Packed(nn.Module):
 class PackedConv2d(_Packed):
     """A convolution that stores only the blocks it keeps.
 
-    Its pass is the reference that faster kernels are held to: the weight is unpacked and given
-    to torch.
+    Its pass is :func:`lithe.onexn.operator.packed_conv2d`: native kernels where they apply, else
+    the reference that they are held to, the weight unpacked and given to torch.
 
     Args:
         weight: ``(o, i, kh, kw)``, ``i`` input channels per group.
@@ -106,8 +107,22 @@ class PackedConv2d(_Packed):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(batch, i * groups, h, w)``; ValueError for other channels."""
         _check_input(self, x, x.shape[-3])
-        weight = self.packed.unpack()
-        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        sides = self._sides()
+        if sides is None:  # borders of unequal sides: torch pads them
+            weight, moves = self.packed.unpack(), (self.stride, self.padding, self.dilation)
+            return F.conv2d(x, weight, self.bias, *moves, self.groups)
+        image = x if x.ndim == 4 else x[None]
+        y = _convolve(self, image, self.stride, sides, self.dilation)
+        return y if x.ndim == 4 else y[0]
+
+    def _sides(self) -> tuple[int, int] | None:
+        """The padding in numbers; None for ``same`` where an even kernel makes sides unequal."""
+        if self.padding == "valid":
+            return 0, 0
+        if self.padding != "same":
+            return self.padding
+        total = [d * (k - 1) for d, k in zip(self.dilation, self.shape[2:])]
+        return None if any(t % 2 for t in total) else (total[0] // 2, total[1] // 2)
 
     def export_config(self) -> dict[str, Any]:
         """What the files hold of the layer beside its tensors."""
@@ -156,7 +171,10 @@ class PackedLinear(_Packed):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., i)`` to ``(..., o)``; ValueError for other features."""
         _check_input(self, x, x.shape[-1])
-        return F.linear(x, self.packed.unpack(), self.bias)
+        rows = x.reshape(-1, x.shape[-1])
+        # Many rows are the pixels of one image; a single one is an image of one pixel.
+        y = _convolve(self, rows.t()[None, :, None], (1, 1), (0, 0), (1, 1))
+        return y[0, :, 0].t().reshape(*x.shape[:-1], self.shape[0]).contiguous()
 
     def export_config(self) -> dict[str, Any]:
         """What the files hold of the layer beside its tensors."""
@@ -178,6 +196,19 @@ class PackedLinear(_Packed):
 def packed_layers(model: nn.Module) -> dict[str, PackedConv2d | PackedLinear]:
     """The packed layers of a model by name."""
     return {name: m for name, m in model.named_modules() if isinstance(m, _Packed)}
+
+
+def _convolve(
+    layer: _Packed,
+    x: Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> Tensor:
+    packed, moves = layer.packed, (list(stride), list(padding), list(dilation))
+    index = (packed.columns, packed.pointers, packed.order)
+    shape = list(packed.shape)
+    return packed_conv2d(x, packed.values, *index, layer.bias, *moves, packed.groups, shape)
 
 
 def _summary(layer: _Packed) -> str:

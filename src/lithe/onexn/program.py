@@ -108,7 +108,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Combine:
-    """``y = activation(a + b)`` or ``activation(a * b)``; ``b`` may be a 1x1 map, spread over a's."""
+    """``y = activation(a + b)`` or ``activation(a * b)``; a 1x1 map ``b`` is spread over a's."""
 
     kind: Literal["add", "multiply"]
     a: Plane
@@ -128,7 +128,7 @@ class Activate:
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """Anything else, by torch: called with ``(batch, c, h, w)`` views, its result copied to ``y``."""
+    """Anything else, by torch: called with ``(batch, c, h, w)`` views; the result goes to ``y``."""
 
     call: Callable[..., Tensor]
     inputs: tuple[Plane, ...]
