@@ -70,7 +70,7 @@ def test_a_routing_has_the_error_of_what_the_upscaler_makes_of_it(net, pictures)
     """Summing cells is right only if tiled and whole give the same pixels."""
     picture = pictures.images["rocket"]
     cells = curves.survey(net, [picture])
-    edges = np.quantile(cells.scores["laplacian"], [0, 0.5, 1]) + [-1, 0, 1]
+    edges = np.add(np.quantile(cells.scores["laplacian"], [0, 0.5, 1]), [-1, 0, 1])
     table = EdgeTable(edges, [[9, 0], [1, 2], [0, 9]], [1, 1])  # by halves, none what is best
     large, small = degrade(picture)
     found = Upscaler(net, table, largest=32)(small, eta="best")

@@ -71,3 +71,8 @@ def test_ties_of_a_budget_go_to_even_targets():
 def test_a_grid_without_targets_is_refused(start, stop, step):
     with pytest.raises(ValueError, match="no target between"):
         Budget("macs", start, stop, step)
+
+
+def test_budgets_in_fractions_are_refused():
+    with pytest.raises(ValueError, match="whole"):
+        Budget("ms", 1.0, 3.0, 0.25)

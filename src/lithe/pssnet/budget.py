@@ -23,7 +23,7 @@ class Budget:
         step: distance of neighbouring targets.
 
     Raises:
-        ValueError: no target lies between ``start`` and ``stop``.
+        ValueError: no target lies between ``start`` and ``stop``, or a number is not whole.
     """
 
     resource: str
@@ -32,6 +32,11 @@ class Budget:
     step: float
 
     def __post_init__(self) -> None:
+        numbers = (self.start, self.stop, self.step)
+        if any(not float(x).is_integer() for x in numbers):  # a bin's target is a whole number
+            raise ValueError(
+                f"start, stop and step are {numbers}; they must be whole, so take a smaller unit"
+            )
         if not (self.step > 0 and self.start + self.step < self.stop):
             raise ValueError(
                 f"no target between {self.start!r} and {self.stop!r} in steps of {self.step!r}"
