@@ -280,7 +280,8 @@ def locate(pattern: str, root: str | Path | None = None) -> list[tuple[str, Path
     paper, experiment, profile, seed = _parts(pattern)
     folder = results_folder(root, profile)
     found = []
-    for path in folder.glob("*/*/*/*.json"):
+    narrow = "/".join(re.sub(r"\*+", "*", part) for part in (paper, experiment, profile))
+    for path in folder.glob(f"{narrow}/*.json"):
         names = (*path.relative_to(folder).parts[:3], path.stem)
         wanted = zip(names, (paper, experiment, profile, seed))
         if RECORD_FILE.fullmatch(path.name) and all(fnmatch.fnmatchcase(a, b) for a, b in wanted):

@@ -36,6 +36,8 @@ __all__ = ["Plan", "Result", "bench", "main"]
 
 #: Networks whose single layers are timed; of the others only the whole.
 LAYERED = ("mobilenet_v1", "mobilenet_v2", "resnet50")
+#: Filters of the widest layer among them: taller blocks hold nothing more.
+MOST_FILTERS = 2048
 
 
 @dataclass(frozen=True)
@@ -322,8 +324,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _block(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_FILTERS:
+        message = f"{text!r} is not a whole number of at least 1 and at most {MOST_FILTERS}"
+        raise argparse.ArgumentTypeError(message)
     return int(text)
 
 

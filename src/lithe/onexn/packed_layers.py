@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -12,7 +13,13 @@ from lithe.export import register_module
 from lithe.onexn.operator import packed_conv2d
 from lithe.onexn.packed import PackedWeight, pack_weight
 
-__all__ = ["PackedConv2d", "PackedLinear", "packed_layers"]
+__all__ = ["PackedConv2d", "PackedLinear", "keep_hooks", "packed_layers"]
+
+#: Where torch keeps what is called around a layer's forward pass.
+_HOOKS = (
+    *("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
+    *("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
+)
 
 
 class _Packed(nn.Module):
@@ -106,6 +113,8 @@ class PackedConv2d(_Packed):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(batch, i * groups, h, w)``; ValueError for other channels."""
+        if x.ndim not in (3, 4):
+            raise ValueError(f"input has shape {tuple(x.shape)}; it must be (batch, c, h, w)")
         _check_input(self, x, x.shape[-3])
         sides = self._sides()
         if sides is None:  # borders of unequal sides: torch pads them
@@ -170,7 +179,11 @@ class PackedLinear(_Packed):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., i)`` to ``(..., o)``; ValueError for other features."""
+        if x.ndim == 0:
+            raise ValueError("input has shape (); it must be (..., features)")
         _check_input(self, x, x.shape[-1])
+        if not x.numel():
+            return x.new_empty(*x.shape[:-1], self.shape[0])
         rows = x.reshape(-1, x.shape[-1])
         # Many rows are the pixels of one image; a single one is an image of one pixel.
         y = _convolve(self, rows.t()[None, :, None], (1, 1), (0, 0), (1, 1))
@@ -191,6 +204,13 @@ class PackedLinear(_Packed):
     def extra_repr(self) -> str:
         """Shape, pattern and how many blocks stay."""
         return _summary(self)
+
+
+def keep_hooks(layer: nn.Module, stand_in: nn.Module) -> nn.Module:
+    """Give a layer's forward hooks to the layer that takes its place, and return that one."""
+    for name in _HOOKS:
+        setattr(stand_in, name, copy.copy(getattr(layer, name)))
+    return stand_in
 
 
 def packed_layers(model: nn.Module) -> dict[str, PackedConv2d | PackedLinear]:

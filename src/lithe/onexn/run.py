@@ -283,6 +283,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("give a config file, --profile or --key, and only one of them")
     if options.key and options.profile not in (None, "full"):
         parser.error("--key trains at full length: leave --profile out or say full")
+    row = (options.weights, options.data_folder, options.seed, options.dry_run)
+    if not options.key and (any(row) or options.sparsity != [0.5]):
+        parser.error("--sparsity, --weights, --data-folder, --seed and --dry-run belong to --key")
     try:
         _carry_out(options)
     except (CheckpointError, DivergenceError, ledger.LedgerError) as error:

@@ -13,7 +13,7 @@ from lithe import export
 from lithe.export import ExportError
 from lithe.onexn.engine import PackedNetwork
 from lithe.onexn.masked import MaskedConv2d, masked_layers
-from lithe.onexn.packed_layers import PackedConv2d, PackedLinear, packed_layers
+from lithe.onexn.packed_layers import PackedConv2d, PackedLinear, keep_hooks, packed_layers
 
 __all__ = ["compress", "load", "save"]
 
@@ -29,7 +29,7 @@ def compress(model: nn.Module) -> nn.Module:
         model: from :func:`lithe.onexn.prune`, with a pattern of blocks; left as it is.
 
     Returns:
-        The same function; to the bit with LITHE_KERNELS=reference.
+        The same function; to the bit with LITHE_KERNELS=reference. Forward hooks stay.
 
     Raises:
         ValueError: the model has no masked layer, or a mask is not made of blocks or a kept
@@ -49,7 +49,7 @@ def compress(model: nn.Module) -> nn.Module:
                 packed = PackedLinear(*shared, layer.order)
         except ValueError as error:
             raise ValueError(f"{name or 'the layer'}: {error}") from None
-        memo[id(layer)] = packed.train(layer.training)
+        memo[id(layer)] = keep_hooks(layer, packed.train(layer.training))
     # the memo makes deepcopy put the packed layer wherever the masked one is referred to
     return copy.deepcopy(model, memo)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -73,3 +75,30 @@ def test_every_kernel_of_the_network_is_native(blocks):
     assert packed.report.runs == "packed"
     assert {row.kind for row in packed.report.layers} == {"packed"}
     assert os.environ.get("LITHE_KERNELS", "native") != "reference"
+
+
+def test_torch_keeps_its_number_of_threads_and_a_forked_child_computes_the_same():
+    code = """
+import os, torch
+torch.set_num_threads(1)
+from lithe.onexn import kernels, program
+from lithe.onexn.packed import pack_weight
+torch.manual_seed(0)
+weight = torch.randn(32, 16, 1, 1)
+x, y = program.Plane(0, 16, 40, 40), program.Plane(1, 32, 40, 40)
+steps = (program.Conv(x, y, pack_weight(weight, weight != 0, 4)),)
+shapes, offsets = ((16, 40, 40), (32, 40, 40)), (0, 16 * 1600)
+plan = program.Program(steps, shapes, offsets, 48 * 1600, (x,), (y,))
+image = torch.randn(1, 16, 40, 40)
+native = kernels.NativeProgram(plan, threads=2)
+assert torch.get_num_threads() == 1
+(first,) = native.run(image)
+assert torch.get_num_threads() == 1
+child = os.fork()
+if child == 0:
+    os._exit(not torch.equal(native.run(image)[0], first))
+assert os.waitpid(child, 0)[1] == 0
+assert torch.allclose(first, torch.nn.functional.conv2d(image, weight), rtol=1e-4, atol=1e-4)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

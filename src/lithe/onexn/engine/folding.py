@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 
 import torch
 from torch import Tensor, fx, nn
 
-from lithe.onexn.engine.graph import leaf
+from lithe.onexn.engine.graph import leaf, outcomes
 from lithe.onexn.masked import MaskedConv2d, masked_layers
 from lithe.onexn.packed import PackedWeight
-from lithe.onexn.packed_layers import PackedConv2d, PackedLinear
+from lithe.onexn.packed_layers import PackedConv2d, PackedLinear, keep_hooks
 
 __all__ = ["affine", "dense_layer", "fold", "pack_masked"]
 
@@ -22,15 +23,18 @@ def pack_masked(network: fx.GraphModule) -> None:
     """Put packed layers in place of masked ones, wherever the mask is made of blocks.
 
     A mask of other blocks than the layer's own is looked at as blocks of one filter; one that is
-    made of no blocks at all (single weights of a 3x3 kernel) leaves an ordinary layer.
+    made of no blocks at all (single weights of a 3x3 kernel) leaves an ordinary layer. So does a
+    layer inside one that torch computes as a whole and that may read the weight itself.
 
     Raises:
         ValueError: a kept weight is NaN or infinite; the layer is named.
     """
+    called = {node.target for node in network.graph.nodes if node.op == "call_module"}
     for name, layer in masked_layers(network).items():
         if not bool(layer.masked_weight.isfinite().all()):
             raise ValueError(f"{name}: kept weights hold NaN or infinity")
-        network.set_submodule(name, _packed(layer).eval())
+        stand_in = _packed(layer) if name in called else layer.plain()
+        network.set_submodule(name, keep_hooks(layer, stand_in.eval()))
 
 
 def _packed(layer: nn.Module) -> nn.Module:
@@ -47,15 +51,18 @@ def _packed(layer: nn.Module) -> nn.Module:
     return layer.plain()
 
 
-def fold(network: fx.GraphModule) -> None:
+def fold(network: fx.GraphModule, inputs: tuple[Tensor, ...]) -> None:
     """Fold each batch norm into the convolution or linear layer that alone feeds it.
 
-    Where one layer is called twice, each call gets a folded copy of its own.
+    Where one layer is called twice, or its weight is read elsewhere too, each call gets a folded
+    copy of its own.
+
+    Args:
+        network: followed and plain; changed.
+        inputs: that it runs on; they tell whether a linear layer has one axis of features only.
     """
-    calls: dict[str, int] = {}
-    for node in network.graph.nodes:
-        if node.op == "call_module":
-            calls[node.target] = calls.get(node.target, 0) + 1
+    calls = _calls(network)
+    ranks = cache(lambda: _ranks(network, inputs))
     for node in list(network.graph.nodes):
         norm = leaf(network, node)
         before = node.args[0] if node.args else None
@@ -63,6 +70,8 @@ def fold(network: fx.GraphModule) -> None:
             continue
         layer = leaf(network, before)
         if type(layer) not in _LAYERS or not _fits(layer, norm):
+            continue
+        if isinstance(layer, nn.Linear | PackedLinear) and ranks().get(before) != 2:
             continue
         if calls[before.target] > 1:
             calls[before.target] -= 1
@@ -74,12 +83,31 @@ def fold(network: fx.GraphModule) -> None:
     network.recompile()
 
 
+def _calls(network: fx.GraphModule) -> dict[str, int]:
+    """How many nodes use each layer: calls of it, and reads of its tensors."""
+    calls: dict[str, int] = {}
+    for node in network.graph.nodes:
+        place = {"call_module": node.target, "get_attr": str(node.target).rpartition(".")[0]}
+        if node.op in place:
+            calls[place[node.op]] = calls.get(place[node.op], 0) + 1
+    return calls
+
+
+def _ranks(network: fx.GraphModule, inputs: tuple[Tensor, ...]) -> dict[fx.Node, int]:
+    """Axes of every tensor; empty where they cannot be told, so that nothing is folded."""
+    try:
+        found = outcomes(network, inputs)
+    except ValueError:
+        return {}
+    return {node: x.ndim for node, x in found.items() if isinstance(x, Tensor)}
+
+
 def _is_norm(module: nn.Module | None) -> bool:
     return type(module) in _NORMS and module.running_mean is not None
 
 
 def _fits(layer: nn.Module, norm: nn.Module) -> bool:
-    """A linear layer over more than one axis mixes up what the norm takes for channels."""
+    """Whether the norm's channels may be the layer's outputs."""
     image = isinstance(layer, nn.Conv2d | PackedConv2d)
     weight = layer.shape if isinstance(layer, PackedConv2d | PackedLinear) else layer.weight.shape
     return image == isinstance(norm, nn.BatchNorm2d) and weight[0] == norm.num_features
@@ -127,7 +155,7 @@ def folded(layer: nn.Module, scale: Tensor, shift: Tensor) -> nn.Module:
 def _scaled(packed: PackedWeight, scale: Tensor) -> Tensor:
     grid = packed.grid
     starts = grid.sizes.cumsum(0) - grid.sizes
-    table = torch.zeros(len(grid.sizes), packed.n)
+    table = scale.new_zeros(len(grid.sizes), packed.n)
     rank = torch.arange(len(grid.order)) - starts[grid.place]
     table[grid.place, rank] = scale[grid.order]
     owner = torch.arange(len(grid.sizes)).repeat_interleave(packed.pointers.long().diff())

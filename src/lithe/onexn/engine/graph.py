@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,16 +13,40 @@ from torch import Tensor, fx, nn
 from lithe.export.leaves import is_leaf
 from lithe.onexn.packed_layers import PackedConv2d, PackedLinear
 
-__all__ = ["argument", "follow", "leaf", "outcomes"]
+__all__ = ["DependsOnData", "argument", "follow", "leaf", "outcomes"]
 
+#: ``a += b`` and its like; torch.fx by itself follows them as ``a + b``, which overwrites nothing.
+_IN_PLACE = ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand", "ior", "ixor")
 _IDENTITIES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.Identity)
+
+
+class _Proxy(fx.Proxy):
+    """Writes down that an operator was an in-place one."""
+
+
+def _in_place(name: str) -> Callable[[fx.Proxy, Any], fx.Proxy]:
+    def method(self: fx.Proxy, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", getattr(operator, name), (self, other), {})
+
+    return method
+
+
+for _name in _IN_PLACE:
+    setattr(_Proxy, f"__{_name}__", _in_place(_name))
 
 
 class _Tracer(fx.Tracer):
     proxy_buffer_attributes = True  # a buffer is read when the network runs, not while tracing
 
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return is_leaf(m) or super().is_leaf_module(m, module_qualified_name)
+
+
+class DependsOnData(ValueError):
+    """A network whose graph is not the same for all inputs of a shape."""
 
 
 def follow(model: nn.Module, inputs: int) -> fx.GraphModule:
@@ -47,6 +73,7 @@ def follow(model: nn.Module, inputs: int) -> fx.GraphModule:
         ) from error
     _check_inputs(graph, inputs, type(model).__name__)
     followed = fx.GraphModule(network, graph, "Packed")
+    _put_input_first(followed.graph)
     _drop_identities(followed)
     followed.delete_all_unused_submodules()
     followed.recompile()
@@ -70,24 +97,26 @@ def outcomes(network: fx.GraphModule, inputs: tuple[Tensor, ...]) -> dict[fx.Nod
     """What each node gives for inputs of these shapes: tensors without data, or plain values.
 
     Raises:
+        DependsOnData: the network runs, but shapes or numbers come from the values of its input,
+            and would be others for another image.
         ValueError: the network does not run on such inputs.
     """
     try:
-        return _outcomes(network, inputs, fake=True)
-    except Exception:  # values that decide shapes need the real run
-        pass
+        return _outcomes(network, inputs)
+    except Exception as error:  # of any kind: what tensors without data cannot go through
+        reason = error
     try:
-        return _outcomes(network, inputs, fake=False)
+        with torch.no_grad():
+            network(*inputs)
     except Exception as error:  # whatever the network makes of a shape it was not built for
         shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
         raise ValueError(f"the network does not run on an input of shape {shapes}: {error}") from (
             error
         )
+    raise DependsOnData(f"it cannot be followed without the values of its input ({reason})")
 
 
-def _outcomes(
-    network: fx.GraphModule, inputs: tuple[Tensor, ...], fake: bool
-) -> dict[fx.Node, Any]:
+def _outcomes(network: fx.GraphModule, inputs: tuple[Tensor, ...]) -> dict[fx.Node, Any]:
     found: dict[fx.Node, Any] = {}
 
     class Recorder(fx.Interpreter):
@@ -102,10 +131,6 @@ def _outcomes(
                 return _shape_of_packed(layer, *args)
             return super().call_module(target, args, kwargs)
 
-    if not fake:
-        with torch.no_grad():
-            Recorder(network).run(*inputs)
-        return found
     with torch._subclasses.FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
         Recorder(network).run(*(mode.from_tensor(x) for x in inputs))
     return found
@@ -142,6 +167,17 @@ def _check_inputs(graph: fx.Graph, inputs: int, name: str) -> None:
         graph.erase_node(node)
     if len(places) < inputs:
         raise ValueError(f"{name} takes {len(places)} inputs, the example has {inputs}")
+
+
+def _put_input_first(graph: fx.Graph) -> None:
+    """``layer(input=x)`` means ``layer(x)``, which is what all that follows looks for."""
+    for node in graph.nodes:
+        called = node.op == "call_module" or (
+            node.op == "call_function" and not {"condition", "sorted_sequence"} & node.kwargs.keys()
+        )
+        if called and not node.args and "input" in node.kwargs:
+            node.args = (node.kwargs["input"],)
+            node.kwargs = {key: value for key, value in node.kwargs.items() if key != "input"}
 
 
 def _drop_identities(network: fx.GraphModule) -> None:

@@ -15,7 +15,9 @@ __all__ = ["make_plain"]
 
 _OPERATORS = {
     operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul,
-    operator.itruediv: operator.truediv,
+    operator.itruediv: operator.truediv, operator.ifloordiv: operator.floordiv,
+    operator.imod: operator.mod, operator.ipow: operator.pow, operator.iand: operator.and_,
+    operator.ior: operator.or_, operator.ixor: operator.xor,
 }  # fmt: skip
 _FUNCTIONS = {
     F.relu_: F.relu, torch.relu_: F.relu, F.hardtanh_: F.hardtanh, F.elu_: F.elu,
@@ -33,10 +35,61 @@ _METHODS = {
 }  # fmt: skip
 #: What may hand on a part or another shape of the same memory.
 _VIEWS = {
-    "chunk", "contiguous", "detach", "expand", "expand_as", "flatten", "getitem", "movedim",
-    "narrow", "permute", "real", "reshape", "select", "split", "squeeze", "swapaxes", "t",
-    "tensor_split", "to", "transpose", "unbind", "unflatten", "unsqueeze", "view", "view_as",
-    "Flatten", "Unflatten",
+    "adjoint",
+    "alpha_dropout",
+    "broadcast_to",
+    "chunk",
+    "contiguous",
+    "cpu",
+    "detach",
+    "diagonal",
+    "dropout",
+    "dsplit",
+    "expand",
+    "expand_as",
+    "feature_alpha_dropout",
+    "flatten",
+    "float",
+    "getattr",
+    "getitem",
+    "hsplit",
+    "moveaxis",
+    "movedim",
+    "narrow",
+    "permute",
+    "positive",
+    "ravel",
+    "real",
+    "reshape",
+    "reshape_as",
+    "select",
+    "split",
+    "squeeze",
+    "swapaxes",
+    "swapdims",
+    "t",
+    "tensor_split",
+    "to",
+    "transpose",
+    "type",
+    "type_as",
+    "unbind",
+    "unflatten",
+    "unfold",
+    "unsafe_chunk",
+    "unsafe_split",
+    "unsqueeze",
+    "view",
+    "view_as",
+    "vsplit",
+    "AlphaDropout",
+    "FeatureAlphaDropout",
+    "Flatten",
+    "Unflatten",
+}
+#: Methods and attributes that give numbers about a tensor: ``+=`` on those overwrites nothing.
+_NUMBERS = {
+    "size", "dim", "numel", "nelement", "ndimension", "stride", "shape", "ndim", "__len__",
 }  # fmt: skip
 
 
@@ -50,9 +103,8 @@ def make_plain(network: fx.GraphModule) -> None:
         ValueError: a part of a tensor is overwritten, whose whole is read again later.
     """
     order = {node: index for index, node in enumerate(network.graph.nodes)}
-    for node in list(network.graph.nodes):
-        if not _overwrites(network, node):
-            continue
+    # All are looked for before any is changed: one module may overwrite in several places.
+    for node in [node for node in network.graph.nodes if _overwrites(network, node)]:
         source = node.args[0]
         for relative in _same_memory(network, source):
             late = [user for user in relative.users if order[user] > order[node]]
@@ -68,7 +120,10 @@ def make_plain(network: fx.GraphModule) -> None:
 
 def _overwrites(network: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
-        return bool(getattr(leaf(network, node), "inplace", False))
+        in_place = bool(getattr(network.get_submodule(node.target), "inplace", False))
+        if in_place and leaf(network, node) is None:
+            raise ValueError(f"{node.name} overwrites its input and has hooks")
+        return in_place
     if node.op == "call_method":
         in_place = node.target.endswith("_") and not node.target.endswith("__")
         if in_place and node.target not in _METHODS:
@@ -78,10 +133,33 @@ def _overwrites(network: fx.GraphModule, node: fx.Node) -> bool:
         raise ValueError(f"{node.name} writes into a tensor")
     if node.op != "call_function":
         return False
-    if node.target in _OPERATORS or node.target in _FUNCTIONS:
-        return isinstance(node.args[0], fx.Node)
+    if node.target in _OPERATORS:
+        return isinstance(node.args[0], fx.Node) and not _is_number(node.args[0])
+    if node.target in _FUNCTIONS:
+        return True
     place = _INPLACE.get(node.target)
-    return place is not None and bool(argument(node, place, "inplace", False))
+    if place is not None:
+        return bool(argument(node, place, "inplace", False))
+    name = getattr(node.target, "__name__", "")
+    if (name.endswith("_") and not name.endswith("__")) or node.kwargs.get("inplace"):
+        raise ValueError(f"{node.name}: the function {name} has no known plain twin")
+    return False
+
+
+def _is_number(node: fx.Node) -> bool:
+    """A size, or what was computed from sizes alone."""
+    if node.op == "call_method":
+        return node.target in _NUMBERS
+    if node.op != "call_function":
+        return False
+    if node.target is getattr:
+        return node.args[1] in _NUMBERS
+    sources = node.all_input_nodes
+    return (
+        getattr(node.target, "__module__", "") == "_operator"
+        and bool(sources)
+        and all(map(_is_number, sources))
+    )
 
 
 def _replace(network: fx.GraphModule, node: fx.Node) -> None:

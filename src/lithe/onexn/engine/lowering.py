@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 from lithe.onexn.engine import operations as op
 from lithe.onexn.engine.chains import Chain, chains
-from lithe.onexn.engine.graph import outcomes
+from lithe.onexn.engine.graph import DependsOnData, outcomes
 from lithe.onexn.engine.memory import Life, place
 from lithe.onexn.engine.recognise import Recogniser
 from lithe.onexn.engine.torch_part import TorchPart
@@ -80,13 +80,18 @@ def lower(
         weights: packed weights of dense layers by name, kept between calls.
 
     Raises:
-        NotLowered: what the network takes or returns is not floats with the batch first.
+        NotLowered: what the network takes or returns is not floats with the batch first, or
+            its steps depend on the values that it is given.
         ValueError: the network does not run on such inputs.
     """
     batch = inputs[0].shape[0]
     if any(x.shape[0] != batch for x in inputs):
         raise NotLowered("its inputs have different batch sizes")
-    graph, values = _specialised(network, outcomes(network, inputs))
+    try:
+        found = outcomes(network, inputs)
+    except DependsOnData as error:
+        raise NotLowered(str(error)) from None
+    graph, values = _specialised(network, found)
     recogniser = Recogniser(network, values, batch, {} if weights is None else weights)
     return _Writer(network, graph, values, recogniser).write(batch)
 

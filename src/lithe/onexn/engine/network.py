@@ -38,6 +38,7 @@ __all__ = ["PackedNetwork", "pack"]
 
 #: Input shapes whose programs are kept; each holds buffers and packed weights of its own.
 SHAPES = 8
+MOST_THREADS = 1024
 Run = Callable[[tuple[Tensor, ...]], Any]
 
 
@@ -85,7 +86,7 @@ def pack(
         reason = str(error)
     else:
         reason = None
-        fold(network)
+        fold(network, inputs)
     shapes = tuple(tuple(x.shape) for x in inputs)
     return PackedNetwork(network, shapes, threads, tune=tune, by_torch=reason)
 
@@ -96,7 +97,10 @@ class PackedNetwork(nn.Module):
     It is for inference: it stays in eval mode, its weights take no gradient. An input that
     requires one is run layer by layer in torch, which is slow and differentiable. So are
     ``torch.compile`` and ``torch.export``. Outputs are new tensors. Calls from several threads
-    are safe.
+    are safe. Under autocast it still computes in float32.
+
+    Weights are read when a shape is first made ready, and again after ``load_state_dict`` of the
+    packed network itself. Whoever writes into the tensors of ``network`` must pack it again.
 
     Args:
         network: followed, packed and folded.
@@ -121,8 +125,12 @@ class PackedNetwork(nn.Module):
         by_torch: str | None = None,
     ) -> None:
         super().__init__()
-        if threads is not None and (type(threads) is not int or threads < 1):
-            raise ValueError(f"threads is {threads!r}; it must be a whole number of at least 1")
+        allowed = threads is None or (type(threads) is int and 1 <= threads <= MOST_THREADS)
+        if not allowed:
+            raise ValueError(
+                f"threads is {threads!r}; it must be a whole number of at least 1 and at most "
+                f"{MOST_THREADS}"
+            )
         self.network = network.requires_grad_(False).eval()
         self.shapes, self.tune, self.by_torch = shapes, tune, by_torch
         self.threads = threads
@@ -141,7 +149,11 @@ class PackedNetwork(nn.Module):
             TypeError: another number, kind or dtype of inputs.
             ValueError: a shape that the network does not run on.
         """
-        if torch.compiler.is_compiling() or not all(map(is_plain, inputs)):
+        if torch.compiler.is_compiling():
+            return self.network(*inputs)
+        if not all(map(is_plain, inputs)):
+            if not all(isinstance(x, Tensor | fx.Proxy) for x in inputs):
+                check_kinds(inputs)
             return self.network(*inputs)
         check_kinds(inputs)
         shapes = tuple(tuple(x.shape) for x in inputs)
@@ -149,6 +161,9 @@ class PackedNetwork(nn.Module):
             check_inputs(inputs, self.shapes)
         if torch.is_grad_enabled() and any(x.requires_grad for x in inputs):
             return self.network(*inputs)
+        if torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return self._ready(shapes)[0](inputs)
         return self._ready(shapes)[0](inputs)
 
     def train(self, mode: bool = True) -> PackedNetwork:
@@ -165,7 +180,9 @@ class PackedNetwork(nn.Module):
         with self._lock:
             found = self._runs.get(shapes)
             if found is None:
-                found = self._runs[shapes] = self._prepare(shapes)
+                # whatever the caller set for tensors made elsewhere
+                with torch.autocast("cpu", enabled=False), torch.device("cpu"):
+                    found = self._runs[shapes] = self._prepare(shapes)
                 if len(self._runs) > SHAPES:
                     self._runs.popitem(last=False)
             self._runs.move_to_end(shapes)
@@ -174,7 +191,9 @@ class PackedNetwork(nn.Module):
     def _prepare(self, shapes: Shapes) -> tuple[Run, PackReport]:
         threads = self.threads or torch.get_num_threads()
         generator = torch.Generator().manual_seed(0)
-        inputs = tuple(torch.randn(shape, generator=generator) for shape in shapes)
+        inputs = tuple(
+            torch.randn(shape, generator=generator, dtype=torch.float32) for shape in shapes
+        )
         try:
             if self.by_torch is not None:
                 raise NotLowered(self.by_torch)
@@ -226,8 +245,13 @@ class PackedNetwork(nn.Module):
             "graph": str(self.network.graph),
             "layers": {name: [list(x.shape), len(x.values)] for name, x in packed.items()},
             "weights": [list(x.shape) for x in self.network.parameters()],
+            "settings": [f"{type(x).__name__} {x.extra_repr()}" for x in self._leaves()],
             "inputs": [list(x.shape) for x in inputs],
         }
+
+    def _leaves(self) -> list[nn.Module]:
+        """Layers, whose strides and the like the graph does not tell."""
+        return [x for x in self.network.modules() if not any(x.children())]
 
     def _forget(self) -> None:
         self._runs: OrderedDict[Shapes, tuple[Run, PackReport]] = OrderedDict()

@@ -123,6 +123,8 @@ class Recogniser:
 
     def _dense(self, place: str, weight: Tensor, groups: int) -> PackedWeight:
         if place not in self.weights:
+            if not bool(weight.isfinite().all()):
+                raise ValueError(f"{place}: its weight holds NaN or infinity")
             self.weights[place] = dense_weight(weight.detach(), DENSE_N, groups)
         return self.weights[place]
 
@@ -275,7 +277,8 @@ class Recogniser:
         x = node.args[0]
         axis, start = argument(node, 1, "dim"), argument(node, 2, "start")
         rank = len(self.shape(x))
-        if rank < 2 or not isinstance(start, int) or axis % rank != 1:
+        known = isinstance(start, int) and isinstance(axis, int)
+        if rank < 2 or not known or axis % rank != 1:
             return None
         return op.Slice(x, start % self.shape(x)[1])
 
@@ -310,7 +313,7 @@ class Recogniser:
         if len(shape) < 2:
             return None
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return torch.full((shape[1],), float(value))
+            return torch.full((shape[1],), float(value), dtype=torch.float32)
         if not isinstance(value, fx.Node) or value.op != "get_attr":
             return None
         found = operator.attrgetter(value.target)(self.network)
@@ -328,7 +331,9 @@ class Recogniser:
             return self._filter(x, constant, zero)
         if key in _SUBTRACT:
             return self._filter(x, *((-one, constant) if swapped else (one, -constant)))
-        return self._filter(x, 1 / constant, zero) if key in _DIVIDE and not swapped else None
+        inverse = 1 / constant  # of a tiny number it is out of range; torch divides then
+        possible = key in _DIVIDE and not swapped and bool(inverse.isfinite().all())
+        return self._filter(x, inverse, zero) if possible else None
 
 
 _LAYERS: dict[type, Callable[..., Made]] = {

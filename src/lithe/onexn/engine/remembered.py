@@ -14,6 +14,7 @@ import torch
 from lithe.files import write_json
 from lithe.onexn import kernels
 from lithe.onexn.kernels.cache import folder
+from lithe.onexn.kernels.isa import named
 
 __all__ = ["FILE", "machine", "recall", "remember"]
 
@@ -44,17 +45,27 @@ def remember(measured: dict[str, Times]) -> bool:
     return True
 
 
-@cache
 def machine() -> str:
-    """What a time depends on beside shapes: processor, torch, and the kernels' source."""
+    """What a time depends on beside shapes: processor, torch, and the kernels' source.
+
+    The instruction set is the one that kernels are written for now, less than the host's under
+    LITHE_ISA; its features are told apart, for a virtual machine may hide some.
+    """
+    isa = named()
+    features = hashlib.sha256(isa.features.encode()).hexdigest()[:12]
+    parts = (platform.machine(), _processor(), isa.name, isa.cpu, features, torch.__version__)
+    return " ".join((*parts, _sources()))
+
+
+@cache
+def _sources() -> str:
     digest = hashlib.sha256()
     for source in sorted(Path(kernels.__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
-    isa = kernels.host()
-    parts = (platform.machine(), _processor(), isa.name, isa.cpu, torch.__version__)
-    return " ".join((*parts, digest.hexdigest()[:12]))
+    return digest.hexdigest()[:12]
 
 
+@cache
 def _processor() -> str:
     """The model's name where Linux tells it: LLVM knows families only."""
     try:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 __all__ = ["Shapes", "check_example", "check_inputs", "check_kinds", "is_plain"]
 
@@ -49,6 +50,8 @@ def check_kinds(inputs: Sequence[Any]) -> None:
             raise TypeError(f"input is on {x.device}; packed networks run on the CPU")
         if x.layout is not torch.strided:
             raise TypeError(f"input is {x.layout}; pass an ordinary tensor")
+        if forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None:
+            raise TypeError("input has a tangent; packed networks are differentiated backward only")
 
 
 def check_inputs(inputs: Sequence[Tensor], example: Shapes) -> None:
@@ -70,7 +73,9 @@ def check_inputs(inputs: Sequence[Tensor], example: Shapes) -> None:
 
 def is_plain(x: Any) -> bool:
     """A tensor with values, as opposed to one that only stands for values while tracing."""
-    return type(x) in (Tensor, nn.Parameter) and x.device.type != "meta"
+    if type(x) not in (Tensor, nn.Parameter) or x.device.type == "meta":
+        return False
+    return not torch._C._functorch.is_functorch_wrapped_tensor(x)  # of vmap, jvp and their like
 
 
 def _shown(shape: Sequence[Any]) -> str:

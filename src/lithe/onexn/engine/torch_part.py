@@ -56,7 +56,8 @@ class TorchPart:
 
     def __call__(self, *planes: Tensor) -> Tensor:
         """Compute from ``(batch, c, h, w)`` views; the result is a new tensor so shaped."""
-        inputs = [x.reshape(shape) for x, shape in zip(planes, self.shapes)]
+        # Images lie apart in the arena; what torch is given must allow views across the batch.
+        inputs = [x.reshape(shape).contiguous() for x, shape in zip(planes, self.shapes)]
         y = self._compute(*inputs)
         if y.ndim == 4:
             return y

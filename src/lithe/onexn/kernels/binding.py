@@ -11,6 +11,7 @@ from torch import Tensor
 from lithe.onexn.kernels.convolve import convolve, copy_planes, depthwise
 from lithe.onexn.kernels.elementwise import elementwise
 from lithe.onexn.kernels.geometry import Window, window
+from lithe.onexn.kernels.isa import Isa
 from lithe.onexn.kernels.layout import Pass, block_rows, passes
 from lithe.onexn.kernels.masked import masked_depthwise
 from lithe.onexn.kernels.masks import InPlace
@@ -25,15 +26,20 @@ __all__ = ["bind", "scratch_floats"]
 
 # Where a pass sums up at most FEW blocks, storing the sums takes the time, if the output does not
 # stay in the second cache (WIDE bytes). LONG pixels: a row of it is more than the first one holds.
+# Two threads that share the map cut its rows to pieces: then tile by tile was faster.
 FEW, WIDE, LONG = 20, 1 << 21, 1 << 13
 
 
-def scratch_floats(step: Step, batch: int, threads: int) -> int:
+def scratch_floats(step: Step, batch: int, threads: int, isa: Isa) -> int:
     """Floats of scratch that a step needs."""
-    if isinstance(step, Conv) and not window(step).direct:
-        return batch * step.x.channels * window(step).size
+    own = window(step) if isinstance(step, Conv | Depthwise | Pool) else None
+    if isinstance(step, Conv) and not own.direct:
+        return batch * step.x.channels * own.size
     if isinstance(step, Depthwise | Pool):
-        return threads * (_line(window(step).size) + 4 * step.x.height * step.x.width + 4096)
+        need = _line(own.size) + 4 * step.x.height * step.x.width + 4096
+        if isinstance(step, Depthwise):
+            need = max(need, _line(InPlace(own, isa).scratch))
+        return threads * need
     return 0
 
 
@@ -67,7 +73,7 @@ def _convolve(step: Conv, site: Site, own: Window, x: int, x_step: int, channel:
     places = [_pass(step, site, part, own, channel) for part in work]
     blocks = sum(place[1] for place in places) / len(places)
     large = own.pixels > LONG and 4 * step.y.channels * own.pixels > WIDE
-    whole = large and blocks <= FEW
+    whole = large and blocks <= FEW and site.threads == 1
     table, runs = _tasks(site, work, len(cover), places, rows, whole)
     slots = [x, x_step, *site.place(step.y), *site.place(step.residual), tiles, pitch]
     slots += [site.micro_kernels(kinds, rows), site.hold(table), len(table)]

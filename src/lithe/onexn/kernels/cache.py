@@ -12,7 +12,10 @@ __all__ = ["folder", "load", "store"]
 
 
 def folder() -> Path:
-    """Where compiled objects lie: LITHE_CACHE, or the user's cache folder."""
+    """Where compiled objects lie: LITHE_CACHE, or the user's cache folder.
+
+    They are run as they are: it must be a folder that nobody else can write to.
+    """
     own = os.environ.get("LITHE_CACHE")
     if own:
         return Path(own)
@@ -28,7 +31,7 @@ def load(key: str) -> bytes | None:
     """
     try:
         data = (folder() / f"{key}.o").read_bytes()
-    except OSError:
+    except (OSError, RuntimeError):  # the latter: a user without a home
         return None
     return data[32:] if data[:32] == _seal(key, data[32:]) else None
 
@@ -39,7 +42,7 @@ def store(key: str, content: bytes) -> bool:
         own = folder()
         own.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_atomic(own / f"{key}.o", _seal(key, content) + content)
-    except OSError:
+    except (OSError, RuntimeError):
         return False
     return True
 

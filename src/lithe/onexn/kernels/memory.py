@@ -26,7 +26,11 @@ def aligned(size: int) -> np.ndarray:
         room = np.zeros(size + 2 * SLACK + 16, np.float32)
         shift = -(address(room) // 4) % 16
     else:
-        region = mmap.mmap(-1, -(-total // PAGE) * PAGE + PAGE)
+        # private, or a forked child would compute in its parent's memory; and only private memory
+        # gets large pages
+        private = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
+        options = {"flags": private} if private else {}
+        region = mmap.mmap(-1, -(-total // PAGE) * PAGE + PAGE, **options)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             region.madvise(mmap.MADV_HUGEPAGE)
         room = np.frombuffer(region, np.float32)

@@ -6,6 +6,7 @@ import ctypes
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -71,7 +72,7 @@ class NativeProgram:
         from tqdm import tqdm
 
         program, batch, threads = self.program, self.batch, self.threads
-        need = max((scratch_floats(step, batch, threads) for step in program.steps), default=0)
+        need = max((scratch_floats(step, batch, threads, isa) for step in program.steps), default=0)
         self._scratch, kernels = aligned(need), compiler(isa)
         before = kernels.built, kernels.loaded
         site = Site(program, kernels, self._arena, self._scratch, batch, threads)
@@ -161,9 +162,7 @@ class _Segment:
         self._alone = _ALONE(kernels.function(alone)) if threads == 1 else None
         self._shared = kernels.function(together), threads
         if threads > 1:
-            from lithe.onexn.kernels.prange import drive  # numba takes long to import
-
-            self._drive = drive
+            self._drive = _driver()
 
     def run(self) -> None:
         if self._alone is not None:
@@ -175,6 +174,20 @@ class _Segment:
 
 
 _ALONE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
+
+
+@cache
+def _driver() -> Callable[..., None]:
+    """The driver of threads, loaded when first needed: numba takes long to import.
+
+    Loading it starts numba's threads, and torch, on the same OpenMP runtime, would take on their
+    number.
+    """
+    threads = torch.get_num_threads()
+    from lithe.onexn.kernels.prange import drive
+
+    torch.set_num_threads(threads)
+    return drive
 
 
 @cache
