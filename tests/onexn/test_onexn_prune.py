@@ -297,7 +297,9 @@ def test_deepcopy_and_state_dict_carry_everything(tangle, remade, images):
         assert not torch.equal(other.hidden.mask, pruned.hidden.mask)
         other.load_state_dict(pruned.state_dict())
         assert torch.equal(other(images), pruned(images))
-        assert torch.equal(onexn.compress(other)(images), pruned(images))
+        with torch.no_grad():
+            same = onexn.compress(other)(images), pruned(images)
+        assert torch.allclose(*same, rtol=1e-5, atol=1e-6)
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_bits(remade, tmp_path):
