@@ -440,7 +440,7 @@ plt.show()
 # Against blocks drawn at random, the norm is worth {result}`onexn/cifar-1x4-p75/small/*:top1 - onexn/cifar-1x4-random-p75/small/*:top1|diff` at three quarters; at half, {result}`onexn/cifar-1x4-p50/small/*:top1 - onexn/cifar-1x4-random-p50/small/*:top1|diff`, the interval does not exclude zero.
 #
 # Rearranging is the paper's second idea, and here it shows no gain: {result}`onexn/cifar-1x4-p75/small/*:top1 - onexn/cifar-1x4-plain-p75/small/*:top1|diff` at three quarters for blocks of four, {result}`onexn/cifar-1x16-p75/small/*:top1 - onexn/cifar-1x16-plain-p75/small/*:top1|diff` for blocks of sixteen.
-# The README prints gains of {given}`0.06 to 0.38 points | README: rearrangement table` on ImageNet; intervals as wide as ours can neither show nor refute them.
+# The README prints gains of {given}`0.06 to 0.38 points | released: README, rearrangement table` on ImageNet; intervals as wide as ours can neither show nor refute them.
 # What it does without fine-tuning (detail 5) is no small matter, and the paper does not mention it.
 #
 # Half of the weights are not free either: single weights, the finest pattern, end at half {result}`onexn/cifar-weight-p50/small/*:top1 - onexn/cifar-tuned/small/*:top1|diff` against the dense network that was tuned as long.

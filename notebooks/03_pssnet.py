@@ -456,7 +456,7 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# **1.** A pool of fifty entries has one that is {given}`0.05 | exercise` better than all the others, which are equal. How often is it drawn at $T = 1$, and at $T = 0.01$?
+# **1.** A pool of fifty entries has one that is {given}`0.05 | released: exercise` better than all the others, which are equal. How often is it drawn at $T = 1$, and at $T = 0.01$?
 #
 # ```{admonition} Solution
 # :class: dropdown
