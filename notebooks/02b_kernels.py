@@ -255,7 +255,7 @@ plt.show()
 # What follows was measured in one run on an otherwise idle machine of two cores with AVX-512: images of 224×224, batch one, float32, all ways interleaved round by round, the faster of `torch`'s two memory layouts, batch norm folded.
 # With one thread times are processor time, with two they are wall clock; both are medians.
 # The multiply-add units of that machine peak at {result}`onexn/roof/small/0:gflops_t1|.0f` on one core, measured the same way.
-# To repeat it on yours: `python -m lithe.onexn.bench`, some ten minutes; `--quick` takes about one.
+# To repeat it on yours: `python -m lithe.onexn.bench`, about a quarter of an hour; `--quick` takes a minute or two.
 #
 # Pointwise layers of each network, summed as often as they occur, one thread:
 #
