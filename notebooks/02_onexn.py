@@ -331,11 +331,11 @@ assert ours < 0.63 * dense
 # 7. **Rates are floored.** At nine tenths and large $N$ slightly less goes than is asked for (D29).
 
 # %%
-weights = torch.randn(24, 8, generator=torch.Generator().manual_seed(4))
-released = weights.T.reshape(-1, 16)  # channel by channel, cut every 16 kernels
-assert (
-    weights.T.flatten()[:24].reshape(1, 24).shape[1] % 16
-)  # so a cut falls inside
+channel = torch.arange(8).repeat_interleave(24)  # of each kernel, as released
+cuts = channel.reshape(-1, 16)  # blocks of 16 of a layer with 24 filters
+straddling = int((cuts[:, 0] != cuts[:, -1]).sum())
+assert straddling == 4
+print(f"{straddling} of {len(cuts)} blocks read two input channels")
 drawn = torch.randint(
     10_000, (5_000,), generator=torch.Generator().manual_seed(5)
 )
