@@ -176,3 +176,34 @@ def test_bad_questions_are_refused():
         table.psnr(0, np.nan)
     with pytest.raises(ValueError, match="no table of 'srresnet'"):
         arm.official_table({}, "srresnet")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(1, 12), st.integers(0, 99)
+)
+def test_bins_of_equal_count_average_neighbours_in_score(scores, bins, seed):
+    scores = np.array(scores, dtype=float)
+    quality = np.random.default_rng(seed).normal(30, 5, (2, len(scores)))
+    table = arm.EdgeTable.build(scores, quality, bins, target="mse", spacing="count")
+    assert 1 <= table.bins <= bins
+    assert table.counts.min() >= 1
+    assert table.counts.sum() == len(scores)
+    assert (np.diff(table.centres) > 0).all()
+    parts = [np.searchsorted(table.edges[1:-1], s, side="right") for s in scores]  # the twin
+    for k in range(table.bins):
+        inside = [n for n, part in enumerate(parts) if part == k]
+        assert table.counts[k] == len(inside)
+        assert np.isclose(table.centres[k], scores[inside].mean())
+        assert np.allclose(table.values[:, k], quality[:, inside].mean(1))
+    if len(set(scores)) == len(scores):  # no ties: the counts differ by little
+        assert np.ptp(table.counts) <= 2
+
+
+def test_bins_of_equal_count_keep_to_their_file_and_their_name(tmp_path):
+    scores, quality = np.arange(20.0) ** 2, np.arange(40.0).reshape(2, 20)
+    table = arm.EdgeTable.build(scores, quality, 4, spacing="count")
+    back = arm.EdgeTable.load(table.save(tmp_path / "table.json"))
+    assert np.array_equal(back.predict(scores), table.predict(scores))
+    with pytest.raises(ValueError, match="'even' and 'count'"):
+        arm.EdgeTable.build(scores, quality, 4, spacing="equal")

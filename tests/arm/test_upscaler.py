@@ -1,5 +1,6 @@
 """The upscaler: tiled equals whole, budgets are kept, the released pipeline is reproduced."""
 
+import dataclasses
 from functools import cache
 
 import numpy as np
@@ -255,3 +256,10 @@ def _toy_upscaler():
     toy = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.PixelShuffle(2)).eval()
     net = Mixed([Interpolation(2), Interpolation(2, "bilinear"), toy])
     return Upscaler(net, table(3), largest=64), net
+
+
+def test_the_released_rule_refuses_a_table_of_squared_errors(fsrcnn):
+    up = Upscaler(fsrcnn, dataclasses.replace(table(), target="mse"))
+    with pytest.raises(ValueError, match="decibels"):
+        up(picture(40, 40), eta=1e6, released=True)
+    assert up(picture(40, 40), released=True).routes.min() == 3  # without a price nothing is asked

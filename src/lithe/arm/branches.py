@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ class Interpolation(nn.Module):
         return F.interpolate(x, scale_factor=self.scale, mode=self.mode, align_corners=corners)
 
 
-class Branches(nn.Module):
+class Branches(nn.Module, ABC):
     """Branches of one enlargement, cheapest first, numbered from 0.
 
     A subclass gives :meth:`branch`, and may give a faster :meth:`forward`.
@@ -70,9 +71,9 @@ class Branches(nn.Module):
     def __len__(self) -> int:
         return len(self.names)
 
+    @abstractmethod
     def branch(self, index: int) -> nn.Module:
         """One branch as a plain module from ``(n, 3, h, w)`` to ``(n, 3, scale h, scale w)``."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its branches are")
 
     def forward(self, x: Tensor, index: int) -> Tensor:
         """Enlarge a batch with one branch.

@@ -12,7 +12,7 @@ from lithe.arm.branches import Branches
 from lithe.arm.degrade import cut_starts, degrade
 from lithe.arm.edge import edge_scores
 from lithe.arm.metrics import psnr_of
-from lithe.arm.table import EdgeTable, Target
+from lithe.arm.table import EdgeTable, Spacing, Target
 from lithe.modes import evaluating
 
 __all__ = ["HeldOut", "Patches", "calibrate", "held_out", "measure", "to_uint8"]
@@ -56,13 +56,16 @@ class Patches:
             self.scores[chosen], self.mse[:, chosen], self.image[chosen], self.names, self.score
         )
 
-    def table(self, bins: int = 30, target: Target = "psnr") -> EdgeTable:
+    def table(
+        self, bins: int = 30, target: Target = "psnr", spacing: Spacing = "even"
+    ) -> EdgeTable:
         """The edge table of all these patches; see :meth:`lithe.arm.EdgeTable.build`."""
         return EdgeTable.build(
             self.scores,
             self.quality(target),
             bins,
             target=target,
+            spacing=spacing,
             score=self.score,
             names=self.names,
         )
@@ -197,7 +200,9 @@ class HeldOut:
         return float(np.sqrt(((gains[0] - gains[1]) ** 2).mean())) if len(gains[0]) else 0.0
 
 
-def held_out(patches: Patches, bins: int = 30, target: Target = "psnr") -> HeldOut:
+def held_out(
+    patches: Patches, bins: int = 30, target: Target = "psnr", spacing: Spacing = "even"
+) -> HeldOut:
     """Predict the patches of each image by a table of all the other images.
 
     Source: ARM spec 8.5 (leave one image out).
@@ -211,12 +216,16 @@ def held_out(patches: Patches, bins: int = 30, target: Target = "psnr") -> HeldO
     predicted = np.empty_like(patches.mse)
     for number in images:
         own = patches.image == number
-        predicted[:, own] = patches.of(~own).table(bins, target).predict(patches.scores[own]).T
+        table = patches.of(~own).table(bins, target, spacing)
+        predicted[:, own] = table.predict(patches.scores[own]).T
     return HeldOut(predicted, patches.quality(target), target, bins)
 
 
 def calibrate(
-    patches: Patches, target: Target = "psnr", bins: Sequence[int] = (5, 10, 15, 30)
+    patches: Patches,
+    target: Target = "psnr",
+    bins: Sequence[int] = (5, 10, 15, 30),
+    spacing: Spacing = "even",
 ) -> tuple[EdgeTable, HeldOut]:
     """The table with the number of bins that foretells gains best on images it has not seen.
 
@@ -224,6 +233,7 @@ def calibrate(
         patches: measured on at least two images.
         target: of the table.
         bins: numbers of bins to try; of equal ones the first.
+        spacing: of the bins; see :meth:`lithe.arm.EdgeTable.build`.
 
     Returns:
         The table of all patches with that number of bins, and how such tables did on held-out
@@ -231,6 +241,6 @@ def calibrate(
     """
     if not bins:
         raise ValueError("no numbers of bins to try")
-    trials = [held_out(patches, k, target) for k in bins]
+    trials = [held_out(patches, k, target, spacing) for k in bins]
     best = min(trials, key=lambda trial: trial.gain_rmse)
-    return patches.table(best.bins, target), best
+    return patches.table(best.bins, target, spacing), best

@@ -16,12 +16,13 @@ import numpy as np
 from lithe import data
 from lithe.arm import published, routers
 from lithe.arm.anytime import FRACTIONS, Cells, survey
-from lithe.arm.branches import Branches
+from lithe.arm.branches import Interpolation, Mixed
 from lithe.arm.calibrate import STEP, Patches, held_out, measure
 from lithe.arm.degrade import PHOTOS
 from lithe.arm.edge import SCORES
 from lithe.arm.official import load_official, official_table
 from lithe.arm.supernet import BACKBONES
+from lithe.arm.table import Spacing, Target
 from lithe.arm.testsets import SETS, Pictures, benchmark, bundled
 from lithe.stats import mean_ci
 
@@ -81,19 +82,23 @@ def scored(patches: dict[str, Patches]) -> Metrics:
     return table
 
 
+KINDS: tuple[tuple[str, Target, Spacing], ...] = (
+    *(("psnr", "psnr", "even"), ("mse", "mse", "even"), ("mse_count", "mse", "count")),
+)
+
+
 def tables_compared(cells: Cells, patches: Patches, counts: tuple[int, ...]) -> Metrics:
-    """Areas of both kinds of table at several numbers of bins, and how well they foretell."""
+    """Areas of all kinds of table at several numbers of bins, and how well they foretell."""
     floor, table = cells.psnr[0], {}
-    for target in ("psnr", "mse"):
+    for kind, target, spacing in KINDS:
         for bins in counts:
-            curve = routers.with_table(cells, patches.table(bins, target))
-            name = f"{target}_k{bins}"
+            curve = routers.with_table(cells, patches.table(bins, target, spacing))
+            name = f"{kind}_k{bins}"
             area = routers.area(curve, floor).mean()
             table[f"area_{name}"] = _over(area, len(floor), "dB")
-            unit = "dB" if target == "psnr" else ""
-            table[f"held_out_{name}"] = {"value": held_out(patches, bins, target).gain_rmse} | (
-                {"unit": unit} if unit else {}
-            )
+            unit = {"unit": "dB"} if target == "psnr" else {}
+            missed = held_out(patches, bins, target, spacing).gain_rmse
+            table[f"held_out_{name}"] = {"value": missed} | unit
     return table
 
 
@@ -134,19 +139,10 @@ def official(backbone: str, bins: tuple[int, ...] = (5, 10, 15, 30, 60)) -> Exhi
 
 def measure_again(patches: Patches, pictures: Pictures, score: str, step: int = STEP) -> Patches:
     """The same patches under another score, without running the networks again."""
-    taken = measure(_Nothing(), pictures.images.values(), score=score, step=step)
+    taken = measure(
+        Mixed([Interpolation(4, "nearest")]), pictures.images.values(), score=score, step=step
+    )
     return Patches(taken.scores, patches.mse, patches.image, patches.names, score)
-
-
-class _Nothing(Branches):
-    """Branches of no cost, for their patches alone."""
-
-    def __init__(self, scale: int = 4) -> None:
-        super().__init__(scale, ("nothing",))
-
-    def forward(self, x: Any, index: int) -> Any:
-        """Each pixel repeated."""
-        return x.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
 
 
 def whole_images(cells: Cells, sets: list[Pictures]) -> Metrics:

@@ -16,6 +16,8 @@ __all__ = ["EdgeTable", "TableError"]
 
 FORMAT, VERSION = "lithe.arm.EdgeTable", 1
 Target = Literal["psnr", "mse"]
+Spacing = Literal["even", "count"]
+NARROW = 1e-9  # scores closer than that are taken for one: 8-bit images differ by more
 UNIT = {"psnr": "dB", "mse": "squared grey levels, 0..255 ** 2"}
 
 
@@ -27,8 +29,8 @@ class TableError(ValueError):
 class EdgeTable:
     """Mean quality of every branch by bin of the edge score.
 
-    Source: ARM spec 4.2. Bins are of equal width; a score is looked up in the bin whose centre
-    is nearest, so that scores outside the range count to the end bins.
+    Source: ARM spec 4.2. A score is looked up in the bin whose centre is nearest, so that scores
+    outside the range count to the end bins.
 
     Attributes:
         edges: borders of the bins, float64 ``(bins + 1,)``, rising.
@@ -39,7 +41,8 @@ class EdgeTable:
             in dB, and the edge score foretells where squared error can be saved (ARM spec 1).
         score: name of the edge score, see :data:`lithe.arm.SCORES`.
         names: of the branches.
-        centres: middles of the bins, float64 ``(bins,)``; by default from ``edges``.
+        centres: where each bin is looked up, float64 ``(bins,)``; by default the middles of bins of
+            equal width.
     """
 
     edges: np.ndarray
@@ -83,6 +86,7 @@ class EdgeTable:
         bins: int = 30,
         *,
         target: Target = "psnr",
+        spacing: Spacing = "even",
         empty: Literal["interpolate", "released"] = "interpolate",
         score: str = "laplacian",
         names: Sequence[str] = (),
@@ -97,6 +101,9 @@ class EdgeTable:
                 ``target`` says; one branch may be given as ``(n,)``.
             bins: how many, from the smallest to the largest score, at least 1.
             target: what ``quality`` is.
+            spacing: ``"even"``: bins of equal width (the paper). ``"count"``: bins of equally
+                many patches, so that none is empty or rests on a handful of them, looked up by
+                their mean score; patches of one score stay together, which may leave fewer bins.
             empty: what a bin without patches gets: its row is interpolated between the bins
                 that have some, or is left not-a-number, which the released rule reads as
                 "interpolate the patch".
@@ -118,12 +125,16 @@ class EdgeTable:
             raise ValueError(f"bins is {bins!r}; it is a whole number, at least 1")
         if empty not in ("interpolate", "released"):
             raise ValueError(f"empty is {empty!r}; known are 'interpolate' and 'released'")
-        edges = _edges(scores, bins)
+        if spacing not in ("even", "count"):
+            raise ValueError(f"spacing is {spacing!r}; known are 'even' and 'count'")
+        edges = _edges(scores, bins) if spacing == "even" else _quantiles(scores, bins)
+        bins = len(edges) - 1
         place = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, bins - 1)
         counts = np.bincount(place, minlength=bins)
+        centres = np.bincount(place, scores) / counts if spacing == "count" else None
         sums = np.stack([np.bincount(place, row, minlength=bins) for row in quality])
         values = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-        table = cls(edges, values, counts, target, score, tuple(names))
+        table = cls(edges, values, counts, target, score, tuple(names), centres)
         return table.filled() if empty == "interpolate" else table
 
     def __len__(self) -> int:
@@ -241,9 +252,15 @@ ARRAYS = ("edges", "values", "counts", "centres")
 
 def _edges(scores: np.ndarray, bins: int) -> np.ndarray:
     low, high = scores.min(), scores.max()
-    if low == high:  # one score only: a bin around it, wide enough to have borders
+    if high - low < NARROW:  # one score only: bins around it, wide enough to have borders
         low, high = low - 0.5, high + 0.5
     return np.linspace(low, high, bins + 1)
+
+
+def _quantiles(scores: np.ndarray, bins: int) -> np.ndarray:
+    """Borders between equally many scores, each of them a score; every bin has some."""
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, bins + 1), method="lower"))
+    return edges if len(edges) > 1 else _edges(scores, 1)
 
 
 def _plain(array: np.ndarray) -> list[Any]:

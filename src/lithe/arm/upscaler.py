@@ -205,6 +205,11 @@ class Upscaler:
         if photo.colour.dtype != np.uint8:
             raise ValueError(f"the released code takes 8-bit images, not {photo.colour.dtype}")
         patches, rows, columns = crop(photo.colour.repeat(4 - photo.colour.shape[2], 2)[..., :3])
+        if eta is not None and self.table.target != "psnr":
+            raise ValueError(
+                f"the released rule weighs decibels; this table predicts {self.table.target!r}: "
+                "build it with target='psnr', or leave released out"
+            )
         if eta is None:
             routes = np.full(len(patches), len(self.nets) - 1)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -26,15 +27,15 @@ CLOCKS: dict[str, Callable[[], int]] = {
 MOST_BUILT = 64  # networks that are kept for the next turn, 10 MB or so each
 
 
-class Runner:
+class Runner(ABC):
     """Runs subnets of one space and reads the clock at the borders of their blocks."""
 
     def __init__(self, space: Space, device: str, batch: int) -> None:
         self.space, self.device, self.batch = space, torch.device(device), batch
 
+    @abstractmethod
     def ready(self, subnet: Subnet) -> tuple[nn.Module, list[nn.Module], Tensor]:
         """The network, the first module of each block, and an input."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def blocks_us(
