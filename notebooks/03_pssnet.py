@@ -294,6 +294,20 @@ assert counted == own.macs(middle)
 
 # %% [markdown]
 # Milliseconds instead of MACs: `pssnet.LatencyTable.measure(own)` times your machine block by block, and `deployed.set_budget(ms=...)` uses it.
+#
+# A load that changes can be replayed against a deadline, with any subnet held fixed as the control.
+# Here the times are those just measured, and the load triples halfway.
+
+# %%
+from lithe.pssnet.replay import replay
+
+deployed.measure(repeats=3)
+limit = 1.5 * max(entry.ms for entry in deployed.retained)
+load = [1.0] * 20 + [3.0] * 20
+chosen = replay(deployed, limit, load)
+fixed = replay(deployed, limit, load, fixed=own.largest())
+assert fixed.miss_rate == 0.5  # every frame of the second half
+assert chosen.miss_rate < fixed.miss_rate
 
 # %% [markdown]
 # ## What the paper leaves unsaid
@@ -397,6 +411,29 @@ plt.show()
 
 # %% mystnb={"image": {"alt": "The same dot plot of paired differences on CIFAR-10 images."}, "figure": {"caption": "The same on CIFAR-10 images.", "name": "fig-pssnet-ladder-cifar"}}
 charts.ladder("cifar")
+plt.show()
+
+# %% [markdown]
+# ### Is a switch free, and is a deadline kept?
+#
+# Timed on one thread of this machine, both sides of every ratio within one run.
+#
+# | what | measured | aim |
+# |---|---|---|
+# | exact over released sampler, subnets a second, MobileNetV1: median budget, many at once | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_batch_median|.0f` | {given}`10 | definition: aim` |
+# | the same, slowest budget | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_batch_least|.1f` | {given}`1 | definition: aim` |
+# | the same, one at a time: median budget | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_single_median|.1f` | |
+# | a sliced training step over the same subnet made small | {result}`pssnet/bench/small/0:step_cpu_ratio|.3f` | {given}`1.05 | definition: aim` |
+# | a switch between retained subnets | {result}`pssnet/bench/small/0:switch_median_ms|.4f` | {given}`1 ms | definition: aim` |
+# | latency table, median error on unseen subnets | {result}`pssnet/bench/small/0:table_median_error|.3f` | {given}`0.10 | definition: aim` |
+# | latency table, rank correlation | {result}`pssnet/bench/small/0:table_spearman|.3f` | {given}`0.95 | definition: aim` |
+#
+# Then a trace of {result}`pssnet/bench/small/0:frames` frames of MobileNetV1 under a load that jumps, one subnet chosen for every frame by the times of the frames before it.
+# {result}`pssnet/bench/small/0:missed_chosen|.1f` of the frames come too late; with the largest subnet throughout it is {result}`pssnet/bench/small/0:missed_largest|.1f`, with the smallest {result}`pssnet/bench/small/0:missed_smallest|.1f`.
+# The chosen subnets spend {result}`pssnet/bench/small/0:work_chosen|.0f` of the largest one's MACs, the smallest {result}`pssnet/bench/small/0:work_smallest|.0f`.
+
+# %% mystnb={"image": {"alt": "Milliseconds per frame over a trace of changing load. The time of the largest subnet rises far above the dashed deadline in several stretches; the time of the chosen subnet stays below it but for single frames, marked with crosses, right after the load has jumped."}, "figure": {"caption": "A deadline under changing load: what comes too late, comes in the frames right after a jump, before the load is known.", "name": "fig-pssnet-deadline"}}
+charts.deadline()
 plt.show()
 
 # %% [markdown]

@@ -1,4 +1,4 @@
-"""What PSS-Net costs to run here: sampling, a sliced training step, a switch, a latency table.
+"""What PSS-Net costs to run here: sampling, a sliced step, a switch, a latency table, a deadline.
 
 ``python -m lithe.pssnet.bench`` prints JSON on stdout and a table on stderr. Both sides of every
 ratio run in this process, turn by turn, on one thread, by the clock and by processor time.
@@ -24,16 +24,18 @@ from lithe.pssnet.deploy import Deployed
 from lithe.pssnet.elastic import elastic
 from lithe.pssnet.elastic_space import ElasticSpace
 from lithe.pssnet.measure import Clock, measure, validate
+from lithe.pssnet.replay import load_trace, replay
 from lithe.pssnet.speed import paper_sampling
 from lithe.zoo import mobilenet_v1
 
-__all__ = ["bench", "ratios", "step", "switch", "table"]
+__all__ = ["bench", "deadline", "ratios", "step", "switch", "table"]
 
 STEP_TARGET = 1.05
 SWITCH_TARGET_MS = 1.0
 ERROR_TARGET = 0.10
 SPEARMAN_TARGET = 0.95
-PARTS = ("sampling", "step", "switch", "table")
+SLACK = 1.5  # deadline over the time of the largest subnet on an idle machine
+PARTS = ("sampling", "step", "switch", "table", "deadline")
 
 
 def step(repeats: int = 7, batch: int = 32, side: int = 128, ratio: float = 0.875) -> dict:
@@ -105,9 +107,7 @@ def switch(repeats: int = 400, subnets: int = 20) -> dict:
         Milliseconds of one switch by :meth:`Deployed.set_budget`: median and 99th percentile.
     """
     generator = torch.Generator().manual_seed(0)
-    network, space = _mobilenet(generator)
-    retained = list({space.sample(generator): None for _ in range(subnets)})
-    deployed = Deployed(network, retained, batches=[space.input_at(s) for s in (96, 160)])
+    deployed = _deployed(generator, subnets)
     budgets = [entry.macs for entry in deployed.retained]
     order = torch.randint(len(budgets), (repeats,), generator=generator).tolist()
     times = []
@@ -118,10 +118,51 @@ def switch(repeats: int = 400, subnets: int = 20) -> dict:
     times.sort()
     late = times[int(0.99 * len(times))]
     return {
-        "subnets": len(retained),
+        "subnets": len(deployed.retained),
         "median_ms": median(times),
         "p99_ms": late,
         "target_ms": SWITCH_TARGET_MS,
+    }
+
+
+def deadline(frames: int = 400, subnets: int = 20) -> dict:
+    """Replay a changing load against a deadline, choosing a subnet for each frame, and without.
+
+    Every frame is really computed; the load multiplies its time. The deadline is one and a half
+    times what the largest subnet takes on the idle machine, the load up to threefold.
+
+    Args:
+        frames: of the trace.
+        subnets: of MobileNetV1, retained beside the smallest and the largest.
+
+    Returns:
+        By strategy (``chosen``, ``largest``, ``smallest``) the share of frames that came too
+        late, and the mean MACs as a share of the largest subnet's; frame by frame load and time
+        of the chosen ones.
+    """
+    generator = torch.Generator().manual_seed(0)
+    deployed = _deployed(generator, subnets)
+    deployed.measure()
+    first, last = deployed.retained[0], deployed.retained[-1]
+    load = load_trace(frames, generator)
+    x = deployed.network.space.input_at(last.subnet.resolution)
+    fixed = {"chosen": None, "largest": last.subnet, "smallest": first.subnet}
+    found = {
+        name: replay(deployed, SLACK * last.ms, load, fixed=subnet, x=x)
+        for name, subnet in fixed.items()
+    }
+    macs = {entry.subnet: entry.macs for entry in deployed.retained}
+    return {
+        "frames": frames,
+        "deadline_ms": SLACK * last.ms,
+        "missed": {name: one.miss_rate for name, one in found.items()},
+        "work": {
+            name: sum(macs[s] for s in one.subnets) / frames / last.macs
+            for name, one in found.items()
+        },
+        "switches": found["chosen"].switches,
+        "load": load,
+        "elapsed_ms": list(found["chosen"].elapsed_ms),
     }
 
 
@@ -151,6 +192,14 @@ def table(held_out: int = 30, repeats: int = 15, clock: Clock = "wall") -> dict:
     }
 
 
+def _deployed(generator: torch.Generator, subnets: int) -> Deployed:
+    """The smallest, the largest and some more subnets of MobileNetV1 on one set of weights."""
+    network, space = _mobilenet(generator)
+    drawn = [space.sample(generator) for _ in range(subnets)]
+    retained = list(dict.fromkeys([space.smallest(), *drawn, space.largest()]))
+    return Deployed(network, retained, batches=[space.input_at(s) for s in (96, 160)])
+
+
 def _mobilenet(generator: torch.Generator) -> tuple[nn.Module, ElasticSpace]:
     """A MobileNetV1 supernet with three ratios and four resolutions: 14 widths, 500 blocks."""
     example = torch.zeros(1, 3, 160, 160)
@@ -165,6 +214,7 @@ def bench(repeats: int = 7, parts: Sequence[str] = PARTS, clock: Clock = "wall")
         "step": lambda: step(repeats),
         "switch": switch,
         "table": lambda: table(repeats=2 * repeats + 1, clock=clock),
+        "deadline": deadline,
     }
     load = os.getloadavg()[0]
     return {"load_average": load, "threads": 1} | {name: ways[name]() for name in parts}
@@ -182,6 +232,10 @@ def ratios(result: dict[str, Any]) -> dict[str, float]:
         flat |= {f"switch_{key}": result["switch"][key] for key in ("median_ms", "p99_ms")}
     if "table" in result:
         flat |= {f"table_{key}": result["table"][key] for key in ("median_error", "spearman")}
+    if "deadline" in result:
+        for kind in ("missed", "work"):
+            flat |= {f"{kind}_{name}": 100 * v for name, v in result["deadline"][kind].items()}
+        flat |= {key: result["deadline"][key] for key in ("frames", "deadline_ms", "switches")}
     return flat
 
 
@@ -210,6 +264,12 @@ def _print_table(result: dict[str, Any]) -> None:
             f" {row['median_error']:.1%} (target {row['target_error']:.0%}), Spearman"
             f" {row['spearman']:.3f} (target {row['target_spearman']}), {row['clock']} clock"
         )
+    if row := result.get("deadline"):
+        lines += [
+            f"deadline {row['deadline_ms']:.1f} ms, {name}: {row['missed'][name]:.1%} of"
+            f" {row['frames']} frames missed at {row['work'][name]:.0%} of the largest's MACs"
+            for name in row["missed"]
+        ]
     print("\n".join(lines), file=sys.stderr)
 
 

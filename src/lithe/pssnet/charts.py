@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["bias", "ladder", "published", "tradeoff"]
+__all__ = ["bias", "deadline", "ladder", "published", "tradeoff"]
 
 DATA = {"digits": "cluttered digits", "cifar": "CIFAR-10 images"}
 CURVES = ("uniform", "space", "pool-uniform", "released", "effective")
@@ -29,6 +29,7 @@ PAIRS = (
     ("+ exact sampler", "effective", "rescored", "curve_pool"),
     ("all of ours − released", "effective", "released", "curve_chosen"),
 )
+SLACK = 1.5  # of the replay: deadline over the largest subnet's time, see bench.deadline
 GRID = 60  # points of a joined curve
 
 
@@ -159,6 +160,27 @@ def bias() -> Figure:
     right.plot(empty, np.full(len(empty), 0.8), "x", color=PALETTE["vermilion"], label="none")
     right.set_yscale("symlog", linthresh=1)
     right.legend(fontsize=8)
+    return figure
+
+
+def deadline() -> Figure:
+    """Frame by frame: the load that was replayed, and how long the chosen subnet took."""
+    figure, (axis,) = figures.canvas(1, 3.0)
+    records = ledger.find("pssnet/bench/small/0")
+    axis.set(xlabel="frame", ylabel="milliseconds")
+    if not records:
+        _nothing(axis)
+        return figure
+    curves, limit = ledger.curves(records[0]), records[0].metric("deadline_ms").value
+    took = np.array(curves["elapsed_ms"])
+    frames, late = np.arange(len(took)), took > limit
+    idle = limit / SLACK * np.array(curves["load"])
+    axis.step(frames, idle, color=PALETTE["ochre"], where="mid", marker="", label="largest subnet")
+    axis.plot(frames, took, color=PALETTE["blue"], marker="", label="chosen subnet")
+    axis.plot(frames[late], took[late], "x", color=PALETTE["vermilion"], label="too late")
+    axis.axhline(limit, color=PALETTE["ink"], ls="--", lw=1, label="deadline")
+    axis.set_ylim(0)
+    axis.legend(fontsize=8, ncols=4, loc="lower right")
     return figure
 
 

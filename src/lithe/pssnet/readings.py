@@ -38,6 +38,7 @@ SPACES: dict[str, Callable[[], RatioSpace]] = {
     "mobilenet_v1": mobilenet_v1_space,
     "mobilenet_v2": mobilenet_v2_space,
 }
+UNITS = {"_ms": "ms", "missed_": "%", "work_": "%"}  # of the benchmark, by a part of the name
 SHORT = {"mobilenet_v1": "mbv1", "mobilenet_v2": "mbv2"}
 SEEDS = 8
 HISTOGRAM_DRAWS = 100_000
@@ -231,10 +232,16 @@ def bandit(seeds: int = SEEDS) -> tuple[Metrics, Curves]:
 
 
 def speed() -> tuple[Metrics, Curves]:
-    """The ratios of ``python -m lithe.pssnet.bench``."""
+    """The ratios of ``python -m lithe.pssnet.bench``, and the replay frame by frame."""
     from lithe.pssnet import bench
 
-    return dict(bench.ratios(bench.bench())), {}
+    result = bench.bench()
+    frames = {key: result["deadline"][key] for key in ("load", "elapsed_ms")}
+    metrics: Metrics = {"load_average": result["load_average"]}
+    for name, value in bench.ratios(result).items():
+        unit = next((u for end, u in UNITS.items() if end in name), None)
+        metrics[name] = {"value": value, "unit": unit} if unit else value
+    return metrics, frames
 
 
 def _golden() -> Path:

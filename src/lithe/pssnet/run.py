@@ -59,7 +59,11 @@ SHOWN = (
     *(f"lithe.pssnet.{name}" for name in ("bandit", "bias", "curves", "published", "readings")),
     *(f"lithe.pssnet.{name}" for name in ("pools", "priority", "schedule")),
 )
-TIMED = (*SHOWN, *CONTEST, "lithe.pssnet.bench", "lithe.pssnet.measure", "lithe.pssnet.deploy")
+TIMED = (
+    *(*SHOWN, *CONTEST),
+    *(f"lithe.pssnet.{name}" for name in ("bench", "deploy", "measure", "replay", "runners")),
+    "lithe.pssnet.speed",
+)
 
 Job = tuple[str, int]
 
