@@ -285,7 +285,8 @@ for name in ("psnr", "mse", "score", "variance", "random", "chord"):
 # %%
 branches = run.outcome(config).net
 pictures = bundled(("hubble", "gravel", "motorcycle")).cut(320).images.values()
-table = arm.measure(branches, pictures, step=16).table(bins=10, target="mse")
+patches = arm.measure(branches, pictures, step=16)
+table = patches.table(bins=10, target="mse", spacing="count")
 upscaler = arm.Upscaler(branches, table)
 result = upscaler(small, macs=0.6 * branches.macs(3, *small.shape[:2]))
 
@@ -465,6 +466,7 @@ if rows:
 # |---|---|---|---|---|---|
 # | area, table of PSNR | {result}`arm/shared-squared/small/*:area_psnr_k5 ; mean` | {result}`arm/shared-squared/small/*:area_psnr_k10 ; mean` | {result}`arm/shared-squared/small/*:area_psnr_k15 ; mean` | {result}`arm/shared-squared/small/*:area_psnr_k30 ; mean` | {result}`arm/shared-squared/small/*:area_psnr_k60 ; mean` |
 # | area, table of squared error | {result}`arm/shared-squared/small/*:area_mse_k5 ; mean` | {result}`arm/shared-squared/small/*:area_mse_k10 ; mean` | {result}`arm/shared-squared/small/*:area_mse_k15 ; mean` | {result}`arm/shared-squared/small/*:area_mse_k30 ; mean` | {result}`arm/shared-squared/small/*:area_mse_k60 ; mean` |
+# | the same, bins of equally many patches | {result}`arm/shared-squared/small/*:area_mse_count_k5 ; mean` | {result}`arm/shared-squared/small/*:area_mse_count_k10 ; mean` | {result}`arm/shared-squared/small/*:area_mse_count_k15 ; mean` | {result}`arm/shared-squared/small/*:area_mse_count_k30 ; mean` | {result}`arm/shared-squared/small/*:area_mse_count_k60 ; mean` |
 #
 # To run it again: `python -m lithe.run 04_arm --profile small`.
 # One row of the paper's own tables, at full length: `python -m lithe.arm.run --key carn-test8k --train DIV2K_PAIRS --valid DIV2K_VALID --test TEST8K`, after `python -m lithe.arm.prepare DIV2K_TRAIN_HR DIV2K_PAIRS`.

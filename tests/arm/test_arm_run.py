@@ -41,15 +41,15 @@ def test_run_writes_one_record_per_job_and_reads_back(done):
 
 def test_what_is_on_record_is_not_run_again(done, monkeypatch):
     config, root, ids = done
-    monkeypatch.setattr(runner, "_measure", lambda *_: pytest.fail("ran again"))
+    monkeypatch.setattr(runner.EXPERIMENTS, "measure", lambda *_: pytest.fail("ran again"))
     assert runner.run(config, root=root) == ids
 
 
 def test_changed_parameters_are_not_the_record(done):
     config, root, _ = done
     changed = config.model_copy(update={"lr": 2e-3})
-    assert not runner._is_done(changed, ("bundled-squared", 0), root)
-    assert runner._is_done(config, ("bundled-squared", 0), root)
+    assert not runner.EXPERIMENTS.is_done(changed, ("bundled-squared", 0), root)
+    assert runner.EXPERIMENTS.is_done(config, ("bundled-squared", 0), root)
 
 
 def test_an_exhibit_is_recorded_without_data(tmp_path):
@@ -100,23 +100,23 @@ def test_a_stopped_training_goes_on_with_the_same_bits(tmp_path):
 
 def test_checkpoints_of_other_source_are_not_read_back(monkeypatch):
     config, job = TINY.model_copy(update={"profile": "small"}), ("bundled-squared", 0)
-    here = runner._checkpoints(config, job)
-    assert runner._checkpoints(config, job) == here
-    monkeypatch.setattr(runner, "_code", lambda _: {"sha256": "0" * 64})
-    assert runner._checkpoints(config, job) != here
-    assert runner._checkpoints(TINY, job) is None
+    here = runner.EXPERIMENTS.checkpoints(config, job)
+    assert runner.EXPERIMENTS.checkpoints(config, job) == here
+    monkeypatch.setattr(runner.EXPERIMENTS, "code", lambda _: {"sha256": "0" * 64})
+    assert runner.EXPERIMENTS.checkpoints(config, job) != here
+    assert runner.EXPERIMENTS.checkpoints(TINY, job) is None
 
 
 def test_the_profiles_of_the_chapter_are_valid_and_small_has_every_variant():
-    small = profiles.load(runner.NOTEBOOK, "small", Config)
+    small = profiles.load(runner.EXPERIMENTS.notebook, "small", Config)
     assert set(small.variants) == set(contest.VARIANTS)
     assert set(small.exhibits) == set(EXHIBITS)
     assert {5, 10, 15, 30, 60} == set(small.bins)
     assert len(small.seeds) >= 3
-    larger = profiles.load(runner.NOTEBOOK, "full", Config)
+    larger = profiles.load(runner.EXPERIMENTS.notebook, "full", Config)
     assert larger.variants == small.variants
     assert larger.epochs > small.epochs
-    assert profiles.load(runner.NOTEBOOK, "smoke", Config).data == "bundled"
+    assert profiles.load(runner.EXPERIMENTS.notebook, "smoke", Config).data == "bundled"
 
 
 def test_an_edit_of_the_upscaler_makes_no_record_stale():
