@@ -278,5 +278,17 @@ def test_traces_of_load(timed):
     assert 25 <= changes <= 80  # a binomial of 499 at 0.1, five deviations
     with pytest.raises(ValueError, match="most=0"):
         load_trace(5, torch.Generator(), most=0.5)
+    with pytest.raises(ValueError, match="most=inf"):
+        load_trace(5, torch.Generator(), most=float("inf"))
     with pytest.raises(ValueError, match="2 loads and 3 deadlines"):
         replay(timed, [1.0, 1.0, 1.0], [1.0, 1.0])
+    for limit, load in ((float("nan"), [1.0]), (5.0, [1.0, float("nan")]), (5.0, [float("inf")])):
+        with pytest.raises(ValueError, match="all of them finite"):
+            replay(timed, limit, load)
+
+
+def test_a_replay_takes_arrays(timed):
+    load = [1.0, 2.0, 1.0]
+    expected = replay(timed, [11.5] * 3, load)
+    assert replay(timed, np.full(3, 11.5), np.array(load)) == expected
+    assert replay(timed, np.float64(11.5), torch.tensor(load)) == expected

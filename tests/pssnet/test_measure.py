@@ -104,6 +104,48 @@ def test_a_table_is_held_against_whole_subnets(supernet_of, drawn):
         validate(table, space, subnets)
 
 
+def test_a_validation_wants_different_subnets_and_passes(supernet_of):
+    _, space = supernet_of("chain")
+    subnets = [space.largest(), space.smallest()]
+    table = measure(space, subnets=subnets, **QUICK)
+    with pytest.raises(ValueError, match="1 subnet given"):
+        validate(table, space, subnets[:1] * 2)
+    with pytest.raises(ValueError, match="repeats is 0"):
+        validate(table, space, subnets, repeats=0)
+
+
+def test_no_space_is_refused():
+    with pytest.raises(TypeError, match="space is a str"):
+        measure("mobilenet")
+
+
+def test_a_table_is_not_written_anew_after_each_subnet(supernet_of, tmp_path, monkeypatch):
+    _, space = supernet_of("chain")
+    written = []
+    save = LatencyTable.save
+    monkeypatch.setattr(LatencyTable, "save", lambda self, p: written.append(save(self, p)))
+    monkeypatch.setattr("lithe.pssnet.measure.SAVED_EVERY_S", 1e9)
+    table = measure(space, path=tmp_path / "table.json", **QUICK)
+    assert len(covering(space)) > 5
+    assert len(written) == 1
+    assert LatencyTable.load(tmp_path / "table.json") == table
+    monkeypatch.setattr("lithe.pssnet.measure.SAVED_EVERY_S", -1.0)
+    measure(space, path=tmp_path / "other.json", **QUICK)
+    assert len(written) == 1 + len(covering(space)) + 1
+
+
+def test_slices_of_many_subnets_are_not_kept_for_ever(supernet_of, monkeypatch):
+    _, space = supernet_of("dense")
+    monkeypatch.setattr("lithe.pssnet.runners.MOST_BUILT", 3)
+    runner = ElasticRunner(space, "cpu", 1)
+    subnets = list(space.subnets())[:8]
+    for subnet in subnets:
+        runner.ready(subnet)
+        assert subnet in runner.settings
+        assert len(runner.settings) <= 3
+    assert len(runner.whole_us(subnets, 1, 0, "wall")) == 8
+
+
 def test_errors_and_rank_correlation_are_as_defined():
     subnets = tuple(Subnet(k, ()) for k in range(1, 5))
     checked = Validation((11.0, 18.0, 30.0, 50.0), (10.0, 20.0, 30.0, 40.0), subnets)
@@ -138,6 +180,9 @@ def test_the_papers_spaces_can_be_measured_too():
     ("options", "message"),
     [
         ({"repeats": 0}, "repeats is 0"),
+        ({"repeats": "3"}, "repeats is '3'; it must be a whole number"),
+        ({"threads": 1.5}, "threads is 1.5"),
+        ({"device": "gpu"}, "device 'gpu' cannot be used here"),
         ({"warmup": -1}, "warmup is -1"),
         ({"batch": 0}, "batch is 0"),
         ({"clock": "sun"}, "clock is 'sun'"),

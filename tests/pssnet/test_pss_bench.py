@@ -3,7 +3,10 @@
 import pytest
 import torch
 
+from lithe import zoo
 from lithe.pssnet import bench, readings
+from lithe.pssnet.elastic import elastic
+from lithe.pssnet.measure import Validation
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,28 @@ def test_a_step_is_timed_on_both_sides():
     assert set(found["ms"]) == {"physical", "sliced"}
     assert found["ratio"] == pytest.approx(found["ms"]["sliced"] / found["ms"]["physical"])
     assert found["cpu_ratio"] > 0
+
+
+def test_a_table_has_macs_alone_as_its_control(monkeypatch):
+    network, space = elastic(
+        zoo.small_cnn(widths=(8, 16), generator=torch.Generator().manual_seed(0)),
+        torch.zeros(1, 3, 16, 16),
+        (0.5, 1.0),
+        (8, 16),
+        divisor=4,
+    )
+    monkeypatch.setattr(bench, "_mobilenet", lambda generator: (network, space))
+
+    def validated(table, space, subnets, **options):
+        slow = tuple(100.0 + space.macs(s) / 1000 for s in subnets)  # a line through MACs is right
+        return Validation(tuple(reversed(slow)), slow, tuple(subnets))
+
+    monkeypatch.setattr(bench, "validate", validated)
+    found = bench.table(held_out=12, repeats=1)
+    assert found["macs_error"] == pytest.approx(0, abs=1e-9)
+    assert found["macs_spearman"] == pytest.approx(1)
+    assert found["spearman"] < 1
+    assert bench.ratios({"table": found})["table_macs_spearman"] == pytest.approx(1)
 
 
 def test_numbers_reach_the_record_with_their_units(day, monkeypatch):

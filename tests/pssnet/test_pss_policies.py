@@ -225,3 +225,21 @@ def test_states_of_other_policies_are_refused():
         other.load_state_dict(released.state_dict())
     with pytest.raises(ValueError, match="it must be from 0"):
         released.begin_epoch(11, EPOCHS)
+
+
+def test_a_bin_of_ties_alone_is_unreachable_and_not_searched_for_ever(monkeypatch):
+    """Subnets on the border of two bins belong to one of them; the other has no pool."""
+    kept = Budget.contains
+    lost = MACS.targets[1]
+    monkeypatch.setattr(Budget, "contains", lambda b, t, value: t != lost and kept(b, t, value))
+    found = make("effective")
+    assert ("macs", lost) in found.unreachable
+    assert len(found.pools) == len(MACS.targets) - len(found.unreachable)
+    monkeypatch.setattr(Budget, "contains", lambda b, t, value: False)
+    with pytest.raises(EmptyBinError, match="hits any target"):
+        make("effective")
+
+
+def test_targets_are_all_that_lie_strictly_between():
+    assert Budget("macs", 0, 25, 10).targets == (10, 20)
+    assert Budget("macs", 0, 30, 10).targets == (10, 20)

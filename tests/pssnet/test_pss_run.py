@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
@@ -46,6 +48,22 @@ def test_run_writes_one_record_per_job_and_alone_trains_what_was_retained(tmp_pa
     assert [alone.metric(f"macs_{k}").value for k in range(3)] == list(curves["macs_chosen"])
     monkeypatch.setattr(runner, "_measure", lambda *_: pytest.fail("ran again"))
     assert runner.run(TINY, root=tmp_path) == ids
+
+
+@pytest.mark.parametrize(("kind", "start"), [("CONTEST", "contest"), ("TIMED", "bench")])
+def test_a_record_carries_the_hash_of_all_that_it_runs(kind, start):
+    """Every module of the room that is imported on the way, but for what waits in a function."""
+    named = {name.rpartition(".")[2] for name in getattr(runner, kind) if ".pssnet." in name}
+    folder, seen, left = Path(runner.__file__).parent, set(), [start]
+    while left:
+        seen.add(name := left.pop())
+        for line in (folder / f"{name}.py").read_text().splitlines():
+            found = re.match(r"from lithe\.pssnet(?:\.(\w+))? import (.*)", line)
+            if found:
+                given = [found[1]] if found[1] else re.findall(r"\w+", found[2])
+                left += [n for n in given if n not in seen and (folder / f"{n}.py").is_file()]
+    assert len(seen) > 20
+    assert seen <= named
 
 
 def test_changed_parameters_run_again(tmp_path):

@@ -148,3 +148,19 @@ def test_a_missing_file_says_so(tmp_path):
     for name in ("t.npz", "t.json"):
         with pytest.raises(FileNotFoundError):
             LatencyTable.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d.pop("entries"), "is damaged: KeyError"),
+        (lambda d: d.update(entries=[1]), "is damaged: AttributeError"),
+        (lambda d: d["entries"]["cpu"].append(d["entries"]["cpu"][0]), "lists a block twice"),
+    ],
+)
+def test_a_damaged_table_is_refused_in_one_sentence(tmp_path, change, says):
+    document = json.loads(small().save(tmp_path / "t.json").read_text())
+    change(document)
+    (tmp_path / "t.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=says):
+        LatencyTable.load(tmp_path / "t.json")

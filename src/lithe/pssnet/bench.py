@@ -11,12 +11,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import median
 from time import perf_counter_ns, process_time
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.polynomial import Polynomial
 from torch import Tensor, nn
 
 from lithe import cost
@@ -169,6 +172,9 @@ def deadline(frames: int = 400, subnets: int = 20) -> dict:
 def table(held_out: int = 30, repeats: int = 15, clock: Clock = "wall") -> dict:
     """Measure a latency table of a MobileNetV1 supernet and hold it against whole subnets.
 
+    The control is no table at all: rank correlation of MACs with the same times, and the error
+    of the straight line through them that fits these very subnets best.
+
     Args:
         held_out: subnets drawn at random.
         repeats: passes of each subnet.
@@ -179,12 +185,17 @@ def table(held_out: int = 30, repeats: int = 15, clock: Clock = "wall") -> dict:
     found = measure(space, repeats=repeats, clock=clock, progress=False)
     subnets = list({space.sample(generator): None for _ in range(held_out)})
     checked = validate(found, space, subnets, repeats=repeats)
+    macs = [space.macs(subnet) for subnet in subnets]
+    line = Polynomial.fit(macs, checked.measured_us, 1)
+    by_macs = replace(checked, predicted_us=tuple(line(np.array(macs)).tolist()))
     return {
         "entries": len(found),
         "held_out": len(subnets),
         "clock": clock,
         "median_error": checked.median_error,
         "spearman": checked.spearman,
+        "macs_error": by_macs.median_error,
+        "macs_spearman": by_macs.spearman,
         "predicted_us": list(checked.predicted_us),
         "measured_us": list(checked.measured_us),
         "target_error": ERROR_TARGET,
@@ -231,7 +242,8 @@ def ratios(result: dict[str, Any]) -> dict[str, float]:
     if "switch" in result:
         flat |= {f"switch_{key}": result["switch"][key] for key in ("median_ms", "p99_ms")}
     if "table" in result:
-        flat |= {f"table_{key}": result["table"][key] for key in ("median_error", "spearman")}
+        keys = ("median_error", "spearman", "macs_error", "macs_spearman")
+        flat |= {f"table_{key}": result["table"][key] for key in keys}
     if "deadline" in result:
         for kind in ("missed", "work"):
             flat |= {f"{kind}_{name}": 100 * v for name, v in result["deadline"][kind].items()}
@@ -262,7 +274,8 @@ def _print_table(result: dict[str, Any]) -> None:
         lines.append(
             f"table: {row['entries']} blocks; {row['held_out']} held-out subnets: median error"
             f" {row['median_error']:.1%} (target {row['target_error']:.0%}), Spearman"
-            f" {row['spearman']:.3f} (target {row['target_spearman']}), {row['clock']} clock"
+            f" {row['spearman']:.3f} (target {row['target_spearman']}), {row['clock']} clock;"
+            f" a line through MACs: {row['macs_error']:.1%}, {row['macs_spearman']:.3f}"
         )
     if row := result.get("deadline"):
         lines += [

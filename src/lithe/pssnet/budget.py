@@ -50,8 +50,8 @@ class Budget:
     @property
     def targets(self) -> tuple[float, ...]:
         """All targets, ascending."""
-        count = round((self.stop - self.start) / self.step) - 1
-        return tuple(self.start + k * self.step for k in range(1, count + 1))
+        count = -(-int(self.stop - self.start) // int(self.step))
+        return tuple(self.start + k * self.step for k in range(1, count))
 
     def target(self, value: float) -> float:
         """The target whose bin ``value`` falls in; it may lie outside :attr:`targets`."""

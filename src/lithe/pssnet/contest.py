@@ -3,7 +3,8 @@
 Source: PSS-Net spec 9.2. Every variant of one seed starts from the same weights and sees the same
 images in the same order, for the same number of iterations; only the middle subnet of the sandwich
 differs. What is retained is judged twice: as the pools rank it, which costs nothing, and as the
-best of five on held-out images. Test images choose nothing.
+best of five on held-out images. Test images choose none of
+them; the envelope of a curve, drawn afterwards, passes over what a cheaper subnet beats.
 """
 
 from __future__ import annotations

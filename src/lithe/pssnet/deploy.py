@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lithe import export
 from lithe.cost import latency
-from lithe.files import write_with
+from lithe.pssnet import deployed_file
 from lithe.pssnet.elastic import Elastic, Statistics
 from lithe.pssnet.recalibrate import recalibrate
 from lithe.pssnet.sliced import Active
@@ -23,9 +22,6 @@ from lithe.pssnet.space import Subnet
 from lithe.pssnet.table import LatencyTable
 
 __all__ = ["Deployed", "Retained"]
-
-FORMAT = "lithe-deployed"
-VERSION = "1"
 
 
 @dataclass(frozen=True)
@@ -49,9 +45,11 @@ class Deployed(nn.Module):
     """Retained subnets of a supernet on one set of weights; a budget says which one computes.
 
     Source: PSS-Net spec 6. Running statistics are stored for each subnet, and its slices of the
-    weights, as views, are made beforehand: a switch assigns one pointer, and nothing is copied.
-    The network is always in eval mode and computes without gradients. Not for several threads at
-    once: a switch during a forward pass in another thread would mix two subnets.
+    weights are made beforehand: a switch assigns one pointer, and nothing is copied. The slices
+    are views of the shared weights, but for layers behind a concatenation: what these read is no
+    prefix, so each subnet keeps a copy of its own, made now. The network is always in eval mode
+    and computes without gradients. Not for several threads at once: a switch during a forward
+    pass in another thread would mix two subnets.
 
     Args:
         model: the supernet; its weights are shared, not copied.
@@ -69,8 +67,9 @@ class Deployed(nn.Module):
         current: the one that computes.
 
     Raises:
-        TypeError: ``model`` is not elastic.
-        ValueError: no subnet, one twice, or one that is not of the model's space.
+        TypeError: ``model`` is not elastic, ``table`` no latency table, or a batch no tensor.
+        ValueError: no subnet, one twice, or one that is not of the model's space; a score that is
+            not finite; a batch that is empty, not finite or of another shape than the example.
         lithe.pssnet.table.MissingEntryError: the table lacks a block.
     """
 
@@ -85,10 +84,13 @@ class Deployed(nn.Module):
         super().__init__()
         if not isinstance(model, Elastic):
             raise TypeError(f"model is a {type(model).__name__}; make it elastic(...) first")
+        if not isinstance(table, LatencyTable | None):
+            raise TypeError(f"table is a {type(table).__name__}; LatencyTable.load reads a file")
         self.network = model.twin().eval()
         self.retained = _retained(model, subnets, table)
         if batches is not None:
-            recalibrate(self.network, [entry.subnet for entry in self.retained], batches)
+            images = _checked(batches, model.space.example)
+            recalibrate(self.network, [entry.subnet for entry in self.retained], images)
         self._prepare()
         self._switch(self.retained[-1])
 
@@ -116,12 +118,12 @@ class Deployed(nn.Module):
             The subnet that computes from now on.
 
         Raises:
-            ValueError: no budget or two, or one below the cheapest subnet: the message says what
-                range the retained subnets cover.
+            ValueError: no budget or two, one that is no number, or one below the cheapest subnet:
+                the message says what range the retained subnets cover.
         """
         if (macs is None) == (ms is None):
             raise ValueError("give either macs= or ms=, and not both")
-        name, limit = ("macs", macs) if ms is None else ("ms", ms)
+        name, limit = ("macs", _number("macs", macs)) if ms is None else ("ms", _number("ms", ms))
         if name == "ms" and any(entry.ms is None for entry in self.retained):
             self.measure()
         costs = [getattr(entry, name) for entry in self.retained]
@@ -157,13 +159,21 @@ class Deployed(nn.Module):
             threads: CPU threads.
         """
         x = self.network.space.input_at(self.network.space.resolutions[-1])
-        before, timed = self.current, []
-        for entry in self.retained:
-            self._switch(entry)
-            found = latency(lambda: self(x), threads, repeats, warmup)
-            timed.append(replace(entry, ms=found.median_ms))
-        self.retained = tuple(timed)
-        self._switch(self._entry(before.subnet))
+        x = x.to(next(self.network.parameters()))  # where the weights are by now, and their type
+        before, timed = self.current.subnet, []
+        try:
+            for entry in self.retained:
+                self._switch(entry)
+                found = latency(lambda: self._timed(x), threads, repeats, warmup)
+                timed.append(replace(entry, ms=found.median_ms))
+            self.retained = tuple(timed)
+        finally:
+            self._switch(self._entry(before))
+
+    def _timed(self, x: Tensor) -> None:
+        self(x)
+        if x.is_cuda:
+            torch.cuda.synchronize(x.device)
 
     def extract(self, subnet: Subnet | None = None) -> nn.Module:
         """A retained subnet (the present one if none is named) as a small ordinary network.
@@ -172,11 +182,15 @@ class Deployed(nn.Module):
             ValueError: it was not retained.
         """
         subnet = self.current.subnet if subnet is None else self._entry(subnet).subnet
-        return self.network.extract(subnet).eval()
+        network, where = self.network, next(self.network.parameters())
+        example = network.space.example
+        if (where.device, where.dtype) != (example.device, example.dtype):
+            network = copy.deepcopy(network).to(example)  # the graph is cut where it was traced
+        return network.extract(subnet).to(where).eval()
 
     def save_subnet(self, path: str | Path, subnet: Subnet | None = None) -> Path:
         """Write one subnet as a safetensors plan; see :func:`lithe.export.save`."""
-        return export.save(self.extract(subnet), path, self.network.space.example)
+        return export.save(self._portable(subnet), path, self.network.space.example)
 
     def to_onnx(
         self, path: str | Path, subnet: Subnet | None = None, tolerance: float = 1e-4
@@ -190,7 +204,7 @@ class Deployed(nn.Module):
             lithe.export.ExportError: it cannot be exported, or differs by more than
                 ``tolerance``.
         """
-        small, example = self.extract(subnet), self.network.space.example
+        small, example = self._portable(subnet), self.network.space.example
         export.to_onnx(small, path, example)
         return export.check_onnx(path, small, example, tolerance)
 
@@ -200,15 +214,7 @@ class Deployed(nn.Module):
         Returns:
             ``path``; :meth:`load` reads it back onto a network of the same architecture.
         """
-        tensors = {f"weights/{key}": _own(t) for key, t in self.network.state_dict().items()}
-        for k, entry in enumerate(self.retained):
-            held = self.network.statistics.get(entry.subnet, {})
-            tensors |= {f"statistics/{k}/{name}": _own(value) for name, value in held.items()}
-        rows = [[e.subnet.resolution, list(e.subnet.widths), e.score, e.ms] for e in self.retained]
-        names = list(self.network.space.names)
-        about = {"format": FORMAT, "version": VERSION, "widths": json.dumps(names)}
-        about["subnets"] = json.dumps(rows)
-        return write_with(path, lambda temporary: save_file(tensors, temporary, about))
+        return deployed_file.write(path, self.network, self.retained)
 
     @classmethod
     def load(cls, path: str | Path, model: Elastic) -> Deployed:
@@ -220,28 +226,28 @@ class Deployed(nn.Module):
                 statistics are overwritten.
 
         Raises:
-            ValueError: the file is damaged, of another kind, or of another network.
+            TypeError: ``model`` is not elastic.
+            ValueError: the file is damaged, of another kind, or of another network; ``model`` is
+                then as it was.
         """
-        tensors, rows = _read(Path(path), list(model.space.names))
-        weights = {k.removeprefix("weights/"): t for k, t in tensors.items() if k[0] == "w"}
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"{Path(path).name} is of another network: {error}") from error
-        subnets = [Subnet(resolution, tuple(widths)) for resolution, widths, *_ in rows]
-        for k, subnet in enumerate(subnets):
-            prefix = f"statistics/{k}/"
-            held = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        if not isinstance(model, Elastic):
+            raise TypeError(f"model is a {type(model).__name__}; make it elastic(...) first")
+        stored = deployed_file.read(path, model)
+        model.load_state_dict(stored.weights)
+        for subnet, held in stored.statistics.items():
             model.statistics[subnet] = {n: t.to(_device(model)) for n, t in held.items()}
-        made = cls(model, {subnet: row[2] for subnet, row in zip(subnets, rows)})
-        times = {subnet: row[3] for subnet, row in zip(subnets, rows)}
-        made.retained = tuple(replace(e, ms=times[e.subnet]) for e in made.retained)
+        made = cls(model, stored.scores)
+        made.retained = tuple(replace(e, ms=stored.times[e.subnet]) for e in made.retained)
         made._switch(made.retained[-1])
         return made
 
     def train(self, mode: bool = True) -> Deployed:
         """Stay in eval mode: a deployed network does not learn."""
         return super().train(False)
+
+    def _portable(self, subnet: Subnet | None) -> nn.Module:
+        """A retained subnet where the example is, and of its type."""
+        return self.extract(subnet).to(self.network.space.example)
 
     def _entry(self, subnet: Subnet) -> Retained:
         for entry in self.retained:
@@ -263,36 +269,51 @@ class Deployed(nn.Module):
 def _retained(
     model: Elastic, subnets: Sequence[Subnet] | Mapping[Subnet, float], table: LatencyTable | None
 ) -> tuple[Retained, ...]:
-    listed = list(subnets)
+    listed = [subnets] if isinstance(subnets, Subnet) else list(subnets)
     if not listed:
         raise ValueError("no subnet to retain; give at least one")
+    for subnet in listed:
+        if not isinstance(subnet, Subnet):
+            raise TypeError(f"{subnet!r} is a {type(subnet).__name__}; give Subnets of the space")
     if len(set(listed)) < len(listed):
         raise ValueError("a subnet is listed twice")
     entries = []
     for subnet in listed:
         macs = model.space.macs(subnet)
         score = float(subnets[subnet]) if isinstance(subnets, Mapping) else float(macs)
+        if not isfinite(score):
+            raise ValueError(f"the score of {subnet} is {score}; scores are finite")
         ms = None if table is None else table.latency_us(model.space, subnet) / 1000
         entries.append(Retained(subnet, macs, score, ms))
     return tuple(sorted(entries, key=lambda entry: (entry.macs, entry.score)))
 
 
-def _read(path: Path, names: list[str]) -> tuple[dict[str, Tensor], list]:
+def _checked(batches: Iterable[Tensor], example: Tensor) -> list[Tensor]:
+    """Batches to recalibrate on; one that is not finite would spoil every subnet unseen."""
+    if isinstance(batches, Tensor):
+        raise TypeError("batches is one tensor; give a list of tensors")
+    images = list(batches)
+    for x in images:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"batches holds a {type(x).__name__}; give tensors, without labels")
+        if x.ndim != example.ndim or x.shape[1] != example.shape[1] or not len(x):
+            raise ValueError(
+                f"a batch is {tuple(x.shape)}; give at least one input like the example,"
+                f" {tuple(example.shape)}"
+            )
+        if not x.isfinite().all():
+            raise ValueError(f"a batch of shape {tuple(x.shape)} holds NaN or infinity")
+    return images
+
+
+def _number(name: str, value: Any) -> float:
     try:
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from error
-    if about.get("format") != FORMAT or about.get("version") != VERSION:
-        raise ValueError(f"{path.name} is not a deployed network of version {VERSION}")
-    if json.loads(about["widths"]) != names:
-        raise ValueError(f"{path.name} is of a network with other free widths")
-    return tensors, json.loads(about["subnets"])
-
-
-def _own(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True).contiguous()
+        number = float("nan") if isinstance(value, str | bool) else float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if isnan(number):
+        raise ValueError(f"{name} is {value!r}; give a number")
+    return number
 
 
 def _device(model: nn.Module) -> torch.device:

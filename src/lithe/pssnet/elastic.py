@@ -202,7 +202,9 @@ class Elastic(nn.Module):
             with a resize.
         """
         request = self.space.request(self.space.check(subnet))
-        small = channels.plan(self.space.graph, request).apply(self.plain())
+        where, example = next(self.parameters()), self.space.example
+        whole = self.plain().to(example)  # the graph is cut where it was traced
+        small = channels.plan(self.space.graph, request).apply(whole).to(where)
         load_statistics(small, statistics or self.statistics.get(subnet, {}))
         size = self.space.size(subnet.resolution)
         return Resized(small, size) if size != self.space.native else small
@@ -277,8 +279,10 @@ def elastic(
     """
     mass, span = ratio_grid(ratios)
     sizes = _resolutions(resolutions, example)
-    if divisor < 1:
-        raise ValueError(f"divisor is {divisor!r}; it must be at least 1")
+    if isinstance(divisor, bool) or not isinstance(divisor, int) or divisor < 1:
+        raise ValueError(f"divisor is {divisor!r}; it is a whole number, at least 1")
+    if isinstance(skip, str):
+        raise ValueError(f"skip is {skip!r}; give a list of names of layers")
     graph = _traced(model, example)
     widths, fixed = free_widths(graph, mass, divisor, skip, ties)
     if not widths and len(sizes) == 1:

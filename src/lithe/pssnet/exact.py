@@ -236,8 +236,11 @@ def sample_at(
     Raises:
         EmptyBinError: no subnet is inside; the message says the reachable range.
         TooCoupledError: the space is too entangled to be counted.
+        TypeError: ``generator`` is none.
         ValueError: ``target`` or ``tolerance`` is no such number.
     """
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator is {generator!r}; give a torch.Generator, whose seed is yours")
     kept = vars(space).setdefault("_samplers", {})
     key = (resource, law)
     if key not in kept:

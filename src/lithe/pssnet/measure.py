@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from numbers import Integral
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from lithe.training.progress import progress_bar, watched
 __all__ = ["Clock", "Validation", "covering", "fingerprint", "measure", "validate"]
 
 MOST_BLOCKS = 100_000  # a table of more would take days
+SAVED_EVERY_S = 10.0  # each time the whole table, so not after each subnet
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ def measure(
     """Measure a latency table on this machine; also :meth:`LatencyTable.measure`.
 
     Subnets that together hold every block wanted run ``warmup + repeats`` times each; a block's
-    entry is the median over all its times, divided by the batch, with the 10th and 90th
-    percentile beside it.
+    entry is the median over its times in the first subnet that holds it, divided by the batch,
+    with the 10th and 90th percentile beside it.
 
     Args:
         space: of an elastic network, or one of the paper's.
@@ -112,10 +115,13 @@ def measure(
         The table; ``about`` holds the fingerprint and how it was measured.
 
     Raises:
+        TypeError: ``space`` is no space.
         ValueError: the file is of another machine or another way of measuring, the space has too
-            many blocks, or an argument is out of range.
+            many blocks, there is no such device, or an argument is out of range.
     """
-    _check(repeats, warmup, threads, batch, clock)
+    if not isinstance(space, Space):
+        raise TypeError(f"space is a {type(space).__name__}; elastic(...) gives one")
+    _check(device, repeats, warmup, threads, batch, clock)
     how = {"repeats": repeats, "warmup": warmup, "clock": clock}
     about = {"fingerprint": fingerprint(device, threads, batch)} | how
     times, spread = _continued(path, device, about)
@@ -123,15 +129,21 @@ def measure(
     if not carriers and not times:
         raise ValueError("no block to measure: no subnet was given")
     runner = runner_of(space, device, batch)
-    with (
-        _settled(threads),
-        progress_bar(len(carriers), "latency table", watched(progress)) as bar,
-    ):
-        for subnet in carriers:
-            _add(times, spread, runner.blocks_us(subnet, repeats, warmup, clock), batch)
-            if path is not None:
-                LatencyTable({device: times}, device, {device: spread}, about).save(path)
-            bar.update()
+    saved = monotonic()
+    try:
+        with (
+            _settled(threads),
+            progress_bar(len(carriers), "latency table", watched(progress)) as bar,
+        ):
+            for subnet in carriers:
+                _add(times, spread, runner.blocks_us(subnet, repeats, warmup, clock), batch)
+                if path is not None and monotonic() - saved > SAVED_EVERY_S:
+                    LatencyTable({device: times}, device, {device: spread}, about).save(path)
+                    saved = monotonic()
+                bar.update()
+    finally:  # what was measured is kept, whatever ended it
+        if path is not None and times:
+            LatencyTable({device: times}, device, {device: spread}, about).save(path)
     return LatencyTable({device: times}, device, {device: spread}, about)
 
 
@@ -156,10 +168,12 @@ def validate(
 
     Raises:
         MissingEntryError: the table lacks a block; the message names it.
-        ValueError: the table was not measured here, or fewer than two subnets.
+        ValueError: the table was not measured here, fewer than two different subnets, or a count
+            is out of range.
     """
-    if len(subnets) < 2:
-        raise ValueError(f"{len(subnets)} subnet given; a rank correlation needs two or more")
+    if len(set(subnets)) < 2:
+        raise ValueError(f"{len(set(subnets))} subnet given; a rank correlation needs two or more")
+    _check(table.device, repeats, warmup)
     if "fingerprint" not in table.about:
         raise ValueError("this table was not measured by lithe.pssnet.measure")
     predicted = [table.latency_us(space, subnet) for subnet in subnets]
@@ -268,15 +282,26 @@ def _differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     return ", ".join(f"{k}={there.get(k)!r} there, {here.get(k)!r} here" for k in keys)
 
 
-def _check(repeats: int, warmup: int, threads: int, batch: int, clock: str) -> None:
+def _check(
+    device: str,
+    repeats: int,
+    warmup: int,
+    threads: int = 1,
+    batch: int = 1,
+    clock: str = "wall",
+) -> None:
     least = {"repeats": (repeats, 1), "warmup": (warmup, 0), "threads": (threads, 1)}
     for name, (value, minimum) in (least | {"batch": (batch, 1)}).items():
-        if value < minimum:
-            raise ValueError(f"{name} is {value!r}; it must be at least {minimum}")
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+            raise ValueError(f"{name} is {value!r}; it must be a whole number, at least {minimum}")
     if clock not in CLOCKS:
         raise ValueError(f"clock is {clock!r}; it may be {', '.join(CLOCKS)}")
     if clock == "processor" and threads != 1:
         raise ValueError("the processor clock is for one thread: set threads=1")
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"device {device!r} cannot be used here: {error}") from error
 
 
 @contextmanager

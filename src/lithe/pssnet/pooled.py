@@ -28,6 +28,9 @@ from lithe.pssnet.space import Space, Subnet
 __all__ = ["PooledPolicy", "Settings"]
 
 
+TRIES = 1000  # draws of a bin after which it counts as one of ties alone
+
+
 @dataclass(frozen=True)
 class Settings:
     """What tells one pooled policy from another.
@@ -133,8 +136,7 @@ class PooledPolicy(Policy):
         if isinstance(sampler, ReleasedSampler):
             return target in sampler.counts
         try:  # from a generator of its own: whether a bin is empty must not cost draws
-            probe = torch.Generator().manual_seed(0)
-            sampler.draw(target, self.budgets[name].tolerance, probe)
+            self._inside(name, target, torch.Generator().manual_seed(0))
         except EmptyBinError:
             return False
         return True
@@ -163,14 +165,24 @@ class PooledPolicy(Policy):
 
     def _candidate(self, name: str, target: float) -> Draw | Subnet:
         """A new subnet of a bin, as its pool will know it."""
-        sampler, budget = self.samplers[name], self.budgets[name]
+        sampler = self.samplers[name]
         if isinstance(sampler, ReleasedSampler):
             draw = sampler.draw(target, self.generator)
             return draw if self.settings.keys == "ratios" else self._effective(name, draw.subnet)
-        while True:
-            subnet = sampler.draw(target, budget.tolerance, self.generator)
-            if budget.contains(target, sampler.costs.cost(subnet)):  # ties belong to one bin only
-                return self._effective(name, subnet)
+        return self._effective(name, self._inside(name, target, self.generator))
+
+    def _inside(self, name: str, target: float, generator: torch.Generator) -> Subnet:
+        """A subnet of a bin and not of its neighbour, which a tie on the border belongs to.
+
+        Raises:
+            EmptyBinError: there is none, or none among so many that all others are ties.
+        """
+        sampler, budget = self.samplers[name], self.budgets[name]
+        for _ in range(TRIES):
+            subnet = sampler.draw(target, budget.tolerance, generator)
+            if budget.contains(target, sampler.costs.cost(subnet)):
+                return subnet
+        raise EmptyBinError(f"all subnets near {target} are ties that belong to its neighbour")
 
     def _effective(self, name: str, subnet: Subnet) -> Subnet:
         """Inert widths do not count, except where the latency table believes them."""

@@ -58,11 +58,13 @@ def recalibrate(
         For each subnet its statistics by buffer name of ``network.body``, at the subnet's size.
 
     Raises:
-        ValueError: there is no batch.
+        ValueError: there is no batch, or one that is empty or not finite.
     """
     batches = list(batches)
     if not batches:
         raise ValueError("no batch to recalibrate on; give at least one")
+    if bad := [k for k, x in enumerate(batches) if not x.numel() or not x.isfinite().all()]:
+        raise ValueError(f"batch {bad[0]} is empty or holds NaN: its statistics would be useless")
     subnets = [subnets] if isinstance(subnets, Subnet) else list(subnets)
     device = next(network.parameters()).device
     with evaluating(network), torch.no_grad():

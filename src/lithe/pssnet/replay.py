@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, isfinite
 from time import perf_counter_ns
 
 import numpy as np
@@ -77,7 +78,7 @@ def load_trace(
     Raises:
         ValueError: an argument is out of range.
     """
-    if frames < 1 or most < 1 or not 0 <= stay < 1:
+    if frames < 1 or not 1 <= most < inf or not 0 <= stay < 1:
         raise ValueError(
             f"frames={frames}, most={most}, stay={stay}: at least 1, at least 1, from 0 to below 1"
         )
@@ -117,11 +118,15 @@ def replay(
     Raises:
         ValueError: lengths disagree, no frame, or a value is out of range.
     """
-    limits = [float(deadline_ms)] * len(load) if np.isscalar(deadline_ms) else list(deadline_ms)
-    if not load or len(limits) != len(load) or min(limits) <= 0 or min(load) < 1 or margin < 0:
+    load = [float(slowdown) for slowdown in load]
+    scalar = np.ndim(deadline_ms) == 0
+    limits = [float(x) for x in ([deadline_ms] * len(load) if scalar else deadline_ms)]
+    known = all(isfinite(number) for number in (*limits, *load, margin))
+    wrong = not load or len(limits) != len(load) or not known
+    if wrong or min(limits) <= 0 or min(load) < 1 or margin < 0:
         raise ValueError(
             f"{len(load)} loads and {len(limits)} deadlines: as many of both, at least one;"
-            " deadlines positive, loads and 1 + margin at least 1"
+            " deadlines positive, loads and 1 + margin at least 1, and all of them finite"
         )
     if any(entry.ms is None for entry in deployed.retained):
         deployed.measure()

@@ -47,7 +47,7 @@ CONTEST = (
         for name in (
             *("choice", "contest", "curves", "diary", "elastic", "elastic_space", "jury", "losses"),
             *("policies", "pooled", "pools", "priority", "recalibrate", "schedule", "sliced"),
-            *("supernet_training", "uniform", "widths"),
+            *("sides", "supernet_training", "uniform", "united", "widths"),
         )
     ),
     *("lithe.channels", "lithe.training", "lithe.zoo.small", "lithe.zoo.initialise"),
@@ -61,8 +61,8 @@ SHOWN = (
 )
 TIMED = (
     *(*SHOWN, *CONTEST),
-    *(f"lithe.pssnet.{name}" for name in ("bench", "deploy", "measure", "replay", "runners")),
-    "lithe.pssnet.speed",
+    *(f"lithe.pssnet.{name}" for name in ("bench", "deploy", "deployed_file", "measure", "replay")),
+    *(f"lithe.pssnet.{name}" for name in ("runners", "speed")),
 )
 
 Job = tuple[str, int]

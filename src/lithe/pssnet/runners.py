@@ -24,7 +24,7 @@ CLOCKS: dict[str, Callable[[], int]] = {
     "wall": time.perf_counter_ns,
     "processor": time.thread_time_ns,
 }
-MOST_BUILT = 64  # networks that are kept for the next turn, 10 MB or so each
+MOST_BUILT = 64  # networks, or their slices, that are kept for the next turn: 10 MB or so each
 
 
 class Runner(ABC):
@@ -106,6 +106,8 @@ class ElasticRunner(Runner):
         """The supernet, set to the subnet; the input is resized inside."""
         network = self.network
         if subnet not in self.settings:
+            if len(self.settings) >= MOST_BUILT:  # behind a concatenation slices are copies
+                self.settings.clear()
             self.settings[subnet] = network.prepared(subnet, {}, weights=True)
         network.subnet, network.switch.setting = subnet, self.settings[subnet]
         firsts = [network.body.get_submodule(s.name) for s in self.space.segments]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any
 
 import torch
@@ -80,6 +81,8 @@ class Sandwich:
         return loss, teacher
 
     def _tell(self, choice: Any, metric: float) -> None:
+        if not isfinite(metric):  # nor is the loss: training stops, or in half precision skips on
+            return
         change = self.policy.update(choice, metric)
         self.seen[choice.source] += 1
         if self.watch is not None:
@@ -91,7 +94,9 @@ class Sandwich:
         """Measure resting subnets again, without training them."""
         for choice in self.policy.checkups():
             logits = network.set(choice.subnet)(x).float()
-            self.policy.rescore(choice, _agreed(performance(logits, y), len(y), x.device))
+            metric = _agreed(performance(logits, y), len(y), x.device)
+            if isfinite(metric):
+                self.policy.rescore(choice, metric)
 
     def on_epoch_start(self, state: TrainState) -> None:
         """Set the policy's schedules."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -172,9 +173,12 @@ class LatencyTable:
             raise ValueError(f"{path.name} is of another version; this one reads {VERSION}")
         times: dict[str, dict[Block, float]] = {}
         spread: dict[str, dict[Block, tuple[float, float]]] = {}
-        for name, rows in document["entries"].items():
-            times[name], spread[name] = _read_rows(path, rows)
-        return cls(times, device or document["device"], spread, document["about"])
+        try:
+            for name, rows in document["entries"].items():
+                times[name], spread[name] = _read_rows(path, rows)
+            return cls(times, device or document["device"], spread, document["about"])
+        except (KeyError, AttributeError, TypeError) as error:
+            raise ValueError(f"{path.name} is damaged: {type(error).__name__}: {error}") from error
 
     def _known(self, device: str) -> str:
         if device not in self.times:
@@ -193,6 +197,8 @@ def _read_rows(path: Path, rows: list) -> tuple[dict, dict]:
         if not isinstance(row, list) or len(row) not in (width + 1, width + 3):
             raise ValueError(f"{path.name}: the entry {row!r} should be {width} fields and a time")
         block = Block(*row[:width])
+        if block in times:
+            raise ValueError(f"{path.name} lists a block twice: {block}")
         times[block] = row[width]
         if len(row) == width + 3:
             spread[block] = tuple(row[width + 1 :])
@@ -205,13 +211,17 @@ def _read_npz(path: Path) -> dict[str, dict[Block, float]]:
             columns = {name: file[name].tolist() for name in file.files}
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path.name} is no readable .npz: {error}") from None
     names = ("block", *FIELDS[1:], "cpu_us", "gpu_us")
     lacking = [name for name in names if name not in columns]
     if lacking:
         raise ValueError(f"{path.name} lacks the columns {', '.join(lacking)}")
-    blocks = [_block(row) for row in zip(*(columns[name] for name in names[:8]))]
+    try:
+        rows = list(zip(*(columns[name] for name in names), strict=True))
+        blocks = [_block(row[:8]) for row in rows]
+    except (ValueError, TypeError, IndexError) as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from error
     return {name: dict(zip(blocks, columns[f"{name}_us"])) for name in ("cpu", "gpu")}
 
 
