@@ -27,6 +27,7 @@ _PARTS = (
     "profiles",
     "pssnet",
     "stats",
+    "syntalker",
     "training",
     "zoo",
 )
