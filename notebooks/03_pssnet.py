@@ -121,7 +121,7 @@ assert pssnet.make_divisible(64 * 0.75) == 48
 # ### Sample at a budget
 #
 # Training asks for subnets *at* a budget, thousands of times.
-# The released code draws a million or so configurations beforehand, keeps a histogram of every width for every budget, and then draws each width from its own histogram until the whole happens to fit.
+# The released code draws a hundred thousand configurations beforehand (a million in one script), keeps a histogram of every width for every budget, and then draws each width from its own histogram until the whole happens to fit.
 # So the budget counts twice: once in the histograms, once in the rejection.
 #
 # We count instead. A budget is a sum over layers, each depending on two neighbouring widths, so the number of subnets that end in width $c$ at cost $x$ follows by dynamic programming:
@@ -134,7 +134,7 @@ assert pssnet.make_divisible(64 * 0.75) == 48
 # :pyobject: sample_at
 # ```
 #
-# In the paper's own space of MobileNetV1 that reaches any budget, the last half percent included.
+# In the paper's own space of MobileNetV1 that reaches all budgets of the released grid for MACs, the largest included.
 
 # %%
 v1 = pssnet.mobilenet_v1_space()
@@ -336,6 +336,7 @@ assert v2.effective(narrow) == wide
 #
 # The tables are computed: each row holds a claim, its test, and what the records say.
 # First the claims of direction, measured at small scale against their controls.
+# Some thirty paired intervals are shown without correction; one or two would leave out zero by chance.
 #
 # ```{claims-table}
 # :paper: pssnet
@@ -376,6 +377,7 @@ plt.show()
 # A plain network of four convolutions, its widths from a quarter up, its input from 8 to 16 pixels; {result}`pssnet/digits-released/small/*:curve_pool|seeds` seeds on generated digits and on real CIFAR-10 images.
 # Every policy starts from the same weights, sees the same batches, and trains one middle subnet in each of {result}`pssnet/digits-released/small/0:iterations` iterations.
 # Each curve is the upper envelope of what was retained, chosen among the best five on held-out images, with the min and the max net at its ends.
+# The envelope itself looks at test accuracy: a subnet that a cheaper one beats there is passed over, alike for every policy.
 
 # %% mystnb={"image": {"alt": "Test accuracy against million MACs for five policies with confidence bands, on cluttered digits and on CIFAR-10 images, and crosses for subnets trained alone."}, "figure": {"caption": "Mean envelopes with 95 % bands over seeds; crosses are subnets trained alone for as many iterations.", "name": "fig-pssnet-tradeoff"}}
 charts.tradeoff()
@@ -423,10 +425,13 @@ plt.show()
 # | exact over released sampler, subnets a second, MobileNetV1: median budget, many at once | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_batch_median|.0f` | {given}`10 | definition: aim` |
 # | the same, slowest budget | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_batch_least|.1f` | {given}`1 | definition: aim` |
 # | the same, one at a time: median budget | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_single_median|.1f` | |
+# | the same, one at a time: slowest budget | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_single_least|.1f` | |
 # | a sliced training step over the same subnet made small | {result}`pssnet/bench/small/0:step_cpu_ratio|.3f` | {given}`1.05 | definition: aim` |
 # | a switch between retained subnets | {result}`pssnet/bench/small/0:switch_median_ms|.4f` | {given}`1 ms | definition: aim` |
 # | latency table, median error on unseen subnets | {result}`pssnet/bench/small/0:table_median_error|.3f` | {given}`0.10 | definition: aim` |
+# | control: a line through MACs, median error | {result}`pssnet/bench/small/0:table_macs_error|.3f` | |
 # | latency table, rank correlation | {result}`pssnet/bench/small/0:table_spearman|.3f` | {given}`0.95 | definition: aim` |
+# | control: MACs alone, rank correlation | {result}`pssnet/bench/small/0:table_macs_spearman|.3f` | |
 #
 # Then a trace of {result}`pssnet/bench/small/0:frames` frames of MobileNetV1 under a load that jumps, one subnet chosen for every frame by the times of the frames before it.
 # {result}`pssnet/bench/small/0:missed_chosen|.1f` of the frames come too late; with the largest subnet throughout it is {result}`pssnet/bench/small/0:missed_largest|.1f`, with the smallest {result}`pssnet/bench/small/0:missed_smallest|.1f`.

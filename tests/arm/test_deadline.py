@@ -7,6 +7,7 @@ from torch import nn
 
 from lithe.arm import EdgeTable, Mixed
 from lithe.arm import deadline as deadline_module
+from lithe.arm import job as job_module
 from lithe.arm import pace as pace_module
 from lithe.arm import painter as painter_module
 from lithe.arm import upscaler as upscaler_module
@@ -25,7 +26,7 @@ class Clock:
     """Time passes only when tiles are painted; ``slow`` may change while it runs."""
 
     def __init__(self):
-        self.now, self.slow, self.painted = 100.0, lambda branch: 1.0, []
+        self.now, self.slow, self.painted, self.sides = 100.0, lambda branch: 1.0, [], []
 
     def __call__(self):
         return self.now
@@ -35,6 +36,7 @@ class Clock:
         cells = sum((tile.side // 32) ** 2 for tile in tiles)
         self.now += cells * PRICES[branch] * self.slow(branch) / 1000
         self.painted.append((branch, len(tiles)))
+        self.sides += [tile.side for tile in tiles]
 
 
 real_paint = Painter.paint
@@ -43,7 +45,7 @@ real_paint = Painter.paint
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    for module in (pace_module, deadline_module, upscaler_module):
+    for module in (pace_module, deadline_module, job_module, upscaler_module):
         monkeypatch.setattr(module, "perf_counter", clock)
     monkeypatch.setattr(Painter, "paint", lambda *given: clock.paint(*given))
     return clock
@@ -102,6 +104,15 @@ def test_one_branch_that_is_slower_than_measured_is_learnt(clock):
 def test_a_budget_below_the_cheapest_is_refused(clock):
     with pytest.raises(BudgetError, match=r"below 6\.4"):
         upscaler()(image(), ms=5.0)
+
+
+def test_a_plan_that_is_not_steered_takes_large_tiles(clock):
+    made = upscaler()(image(), ms=120.0, steered=False)
+    assert made.ms <= 120
+    assert max(clock.sides) == 128
+    clock.sides.clear()
+    upscaler()(image(), ms=120.0)
+    assert set(clock.sides) == {32}  # the next larger would take 16 ms in the dearest branch
 
 
 def gray_of(result):
@@ -182,8 +193,10 @@ def test_latencies_are_measured_saved_and_fit_small_images(tmp_path):
     assert min(measured.ms[32]) > 0
     path = measured.save(tmp_path / "here.json")
     assert Latencies.load(path) == measured
-    half = measured.costs(32, 16, 100)
-    np.testing.assert_allclose(half, np.array(measured.ms[32]) / 2)
+    assert measured.executors == ("torch",) * 3
+    clipped = measured.costs(32, 16, 100)
+    shares = np.array([32, 32, 32, 4])[None, :, None] * 16 / 32**2
+    np.testing.assert_allclose(clipped, shares * np.array(measured.ms[32]))
     (tmp_path / "other.json").write_text('{"format": "x", "version": 1}')
     with pytest.raises(ValueError, match="not a table of latencies"):
         Latencies.load(tmp_path / "other.json")

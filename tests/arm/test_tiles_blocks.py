@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lithe.arm.blocks import Blocks
 from lithe.arm.budget import BudgetError
-from lithe.arm.tiles import window_of
+from lithe.arm.tiles import window_areas, window_of
 from lithe.arm.work import Work, reallocate
 
 
@@ -74,23 +74,36 @@ def test_without_gains_the_cheapest_layout_is_the_best():
     assert not layout.branches.any()
 
 
-@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 40), st.data())
-def test_windows_hold_the_margin_and_have_one_size(h, w, halo, data):
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 40), st.integers(0, 2))
+def test_windows_hold_the_margin_up_to_the_border(h, w, halo, level):
     blocks = Blocks(h, w, cell=32, largest=128)
-    level = data.draw(st.integers(0, 2))
-    rows, columns = -(-h // blocks.side(level)), -(-w // blocks.side(level))
-    sizes = set()
-    for row, column in {(0, 0), (rows - 1, columns - 1), (rows // 2, columns // 2)}:
+    side = blocks.side(level)
+    areas = window_areas(side, halo, h, w)
+    for row, column in np.ndindex(areas.shape):
         tile = blocks.tile(level, row, column)
         window = window_of(tile, halo, h, w)
-        sizes.add((window.height, window.width))
+        assert window.height * window.width == areas[row, column]
         for low, size, first, length, end in (
             (window.top, window.height, tile.top, tile.height, h),
             (window.left, window.width, tile.left, tile.width, w),
         ):
-            assert 0 <= low <= max(first - halo, 0)
-            assert min(first + length + halo, end) <= low + size <= end
-    assert len(sizes) == 1
+            assert low == max(first - halo, 0)
+            assert low + size == min(first + length + halo, end)
+
+
+def test_costs_of_single_tiles_decide():
+    blocks = Blocks(64, 64, cell=32, largest=64)
+    small = np.ones((2, 2, 1))
+    small[0, 0] = 4.0
+    whole = np.full((1, 1, 1), 6.5)
+    gains = np.zeros((2, 2, 1))
+    assert len(blocks.solve(gains, [small, whole], 0.0).tiles) == 1
+    layout = blocks.solve(gains, [small, whole + 1], 0.0)
+    assert len(layout.tiles) == 4
+    assert layout.cost == 7
+    assert Work.of(blocks, layout, gains, [small, whole], {32: (4,)}).costs[:, 0].tolist() == [
+        *(4, 1, 1, 1)
+    ]
 
 
 def test_areas_add_up_to_the_image():

@@ -84,7 +84,7 @@ def test_a_run_records_once_and_finds_its_records_again(tmp_path, monkeypatch):
     assert found.metric("error").unit == "mm"
     assert "space_width" not in found.params
     assert ledger.read(ids[2], root=tmp_path).metric("text_to_motion_r1").unit == "%"
-    monkeypatch.setattr(run, "_measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(run.EXPERIMENTS, "measure", lambda *_: pytest.fail("measured again"))
     assert run.run(wanted, root=tmp_path) == ids
     # what does not concern a record does not undo it
     run.run(wanted.model_copy(update={"spaces": (), "space_lr": 1.0}), root=tmp_path)

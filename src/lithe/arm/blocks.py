@@ -88,16 +88,26 @@ class Blocks:
             routes[self.cells_of(tile)] = branch
         return routes
 
+    def everywhere(self, costs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Costs of every tile of every level ``(rows, columns, m)``; some may be given ``(m,)``."""
+        sizes = [
+            (-(-self.rows // (1 << level)), -(-self.columns // (1 << level)))
+            for level in range(self.levels)
+        ]
+        return [np.broadcast_to(c, (*size, c.shape[-1])) for c, size in zip(costs, sizes)]
+
     def solve(self, gains: np.ndarray, costs: Sequence[np.ndarray], price: float) -> Layout:
         """The tiles and branches with the least ``cost - price * gain``; first of equals.
 
         Args:
             gains: of each branch on each cell ``(rows, columns, m)``; a tile's is the sum.
-            costs: per level, cost of one tile by branch ``(m,)``; infinite where not allowed.
+            costs: per level, cost of one tile by branch ``(m,)``, or of each tile of the level
+                ``(rows, columns, m)``: at the border less must be seen; infinite where not allowed.
             price: cost that one unit of gain is worth, 0 or more.
         """
+        costs = self.everywhere(costs)
         kinds = _kinds(*_decide(self._sums(gains), costs, price))
-        tiles = [self.tile(level, r, c) for level, _, places in kinds for r, c in places]
+        tiles = [self.tile(level, r, c) for level, _, places in kinds for r, c in places.tolist()]
         levels = np.repeat(range(self.levels)[::-1], [len(chosen) for _, chosen, _ in kinds])
         branches = np.concatenate([chosen for _, chosen, _ in kinds])
         return Layout(tuple(tiles), levels, branches, _cost(kinds, costs))
@@ -116,6 +126,7 @@ class Blocks:
             BudgetError: the cheapest layout costs more.
         """
         sums, spread = self._sums(gains), float(np.ptp(gains))
+        costs = self.everywhere(costs)
         dearest = max(float(cost[np.isfinite(cost)].max()) for cost in costs)
         unit = dearest / spread if spread > 0 else 0.0  # without gains the cheapest is the best
 
@@ -158,7 +169,7 @@ def _decide(
     return choices, splits
 
 
-Kind = tuple[int, np.ndarray, list[tuple[int, int]]]  # level, branches, rows and columns
+Kind = tuple[int, np.ndarray, np.ndarray]  # level, branches (n,), rows and columns (n, 2)
 
 
 def _kinds(choices: list[np.ndarray], splits: list[np.ndarray]) -> list[Kind]:
@@ -167,7 +178,7 @@ def _kinds(choices: list[np.ndarray], splits: list[np.ndarray]) -> list[Kind]:
     here = np.ones(choices[-1].shape, dtype=bool)
     for level in reversed(range(len(choices))):
         whole = here & ~splits[level]
-        kinds.append((level, choices[level][whole], np.argwhere(whole).tolist()))
+        kinds.append((level, choices[level][whole], np.argwhere(whole)))
         if level:
             rows, columns = choices[level - 1].shape
             here = (here & splits[level]).repeat(2, 0).repeat(2, 1)[:rows, :columns]
@@ -175,7 +186,10 @@ def _kinds(choices: list[np.ndarray], splits: list[np.ndarray]) -> list[Kind]:
 
 
 def _cost(kinds: list[Kind], costs: Sequence[np.ndarray]) -> float:
-    return sum(float(costs[level][chosen].sum()) for level, chosen, _ in kinds)
+    return sum(
+        float(costs[level][places[:, 0], places[:, 1], chosen].sum())
+        for level, chosen, places in kinds
+    )
 
 
 def _fours(values: np.ndarray) -> np.ndarray:

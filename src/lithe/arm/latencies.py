@@ -11,17 +11,17 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from torch import nn
 
+from lithe.arm.executors import Run, kind_of
 from lithe.arm.painter import Painter
-from lithe.arm.tiles import Tile, window_side
+from lithe.arm.tiles import Tile, window_areas
 from lithe.files import write_json
 
 __all__ = ["Latencies"]
 
 BATCHES = (1, 4, 16)
 PIXELS = 160 * 160  # most input pixels of a batch: it bounds the memory
-FORMAT, VERSION = "lithe-arm-latencies", 1
+FORMAT, VERSION = "lithe-arm-latencies", 2
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,19 @@ class Latencies:
         batches: by side of the tile, tiles to run at once, per branch.
         halos: margin of each branch that was measured with.
         threads: CPU threads of torch while measuring.
+        executors: what ran each branch, see :mod:`lithe.arm.executors`; none for torch throughout.
     """
 
     ms: Mapping[int, tuple[float, ...]]
     batches: Mapping[int, tuple[int, ...]]
     halos: tuple[int, ...]
     threads: int
+    executors: tuple[str, ...] = ()
 
     @classmethod
     def measure(
         cls,
-        nets: Sequence[nn.Module],
+        nets: Sequence[Run],
         halos: Sequence[int],
         scale: int,
         sides: Sequence[int] = (32, 64, 128),
@@ -52,7 +54,7 @@ class Latencies:
         """Time every branch on every kind of tile, the branches turn by turn.
 
         Args:
-            nets: the branches.
+            nets: the branches, or their executors.
             halos: margin of each, input pixels.
             scale: enlargement.
             sides: of the tiles, rising.
@@ -66,20 +68,28 @@ class Latencies:
             found = [_best(painter, branch, side, repeats) for branch in range(len(nets))]
             ms[side] = tuple(time for time, _ in found)
             batches[side] = tuple(batch for _, batch in found)
-        return cls(ms, batches, tuple(halos), torch.get_num_threads())
+        kinds = tuple(kind_of(net) for net in nets)
+        return cls(ms, batches, tuple(halos), torch.get_num_threads(), kinds)
 
     def costs(self, side: int, height: int, width: int) -> np.ndarray:
-        """Milliseconds of one tile per branch ``(m,)``, in an image of that size.
+        """Milliseconds of every tile of a kind, by branch ``(rows, columns, m)``.
 
-        A window that the image is too small for costs its share of the area.
+        A window that the image's border clips takes the time of its area, read between those
+        that were measured.
+
+        Args:
+            side: of the tiles, input pixels.
+            height: of the image.
+            width: of the image.
         """
-        shares = [
-            window_side(side, halo, height)
-            * window_side(side, halo, width)
-            / (side + 2 * halo) ** 2
-            for halo in self.halos
-        ]
-        return np.array(self.ms[side]) * np.array(shares)
+        sides = sorted(self.ms)
+        columns = []
+        for branch, halo in enumerate(self.halos):
+            areas = [(s + 2 * halo) ** 2 for s in sides]
+            times = [self.ms[s][branch] for s in sides]
+            wanted = window_areas(side, halo, height, width)
+            columns.append(np.interp(wanted, [0, *areas], [0, *times]))
+        return np.stack(columns, -1)
 
     def save(self, path: str | Path) -> Path:
         """Write as JSON, atomically."""
@@ -92,6 +102,7 @@ class Latencies:
                 "batches": {str(side): list(row) for side, row in self.batches.items()},
                 "halos": list(self.halos),
                 "threads": self.threads,
+                "executors": list(self.executors),
             },
         )
 
@@ -112,6 +123,7 @@ class Latencies:
                 {int(side): tuple(map(int, row)) for side, row in content["batches"].items()},
                 tuple(map(int, content["halos"])),
                 int(content["threads"]),
+                tuple(map(str, content["executors"])),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path} is not a table of latencies: {error}") from error

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from lithe.arm.executors import Run, layout_of
 from lithe.arm.tiles import Tile, Window, window_of
 
 __all__ = ["Painter", "full_scale"]
@@ -26,7 +27,7 @@ class Painter:
     Args:
         pixels: the image ``(h, w, 3)``, or ``(h, w, 1)`` if it is gray: uint8, uint16, or
             float32 in 0..1.
-        nets: one module per branch.
+        nets: one module or executor per branch.
         halos: receptive field of each, input pixels.
         scale: enlargement.
 
@@ -35,7 +36,7 @@ class Painter:
     """
 
     def __init__(
-        self, pixels: np.ndarray, nets: Sequence[nn.Module], halos: Sequence[int], scale: int
+        self, pixels: np.ndarray, nets: Sequence[Run], halos: Sequence[int], scale: int
     ) -> None:
         self.pixels, self.nets, self.halos, self.scale = pixels, nets, halos, scale
         self.height, self.width, channels = pixels.shape
@@ -47,26 +48,34 @@ class Painter:
         return window_of(tile, self.halos[branch], self.height, self.width)
 
     def paint(self, tiles: Sequence[Tile], branch: int) -> None:
-        """Enlarge tiles of one kind with one branch, as one batch."""
-        windows = [self.window(tile, branch) for tile in tiles]
+        """Enlarge tiles of one kind with one branch, as few batches as their windows allow."""
+        alike: dict[tuple[int, int], list[tuple[Tile, Window]]] = {}
+        for tile in tiles:
+            window = self.window(tile, branch)
+            alike.setdefault((window.height, window.width), []).append((tile, window))
+        for batch in alike.values():
+            images = self._enlarge([window for _, window in batch], branch)
+            for (tile, window), image in zip(batch, images):
+                self._put(tile, window, image)
+
+    def _enlarge(self, windows: Sequence[Window], branch: int) -> np.ndarray:
+        """Windows of one size to pixels of the canvas' kind ``(n, c, scale h, scale w)``."""
         with torch.inference_mode():
             made = self.nets[branch](self._cut(windows, branch))
             if self.canvas.shape[2] == 1:
                 made = made.mean(1, keepdim=True)
             made = made.clamp_(0, 1).mul_(self.one)
-            made = (made if self.canvas.dtype.kind == "f" else made.round_()).numpy()
-        for tile, window, image in zip(tiles, windows, made):
-            self._put(tile, window, image)
+            if self.canvas.dtype.kind != "f":
+                made = made.round_()
+            if self.canvas.dtype == np.uint8:
+                made = made.to(torch.uint8)  # a quarter of what the paint must carry
+        return made.numpy()
 
     def _cut(self, windows: Sequence[Window], branch: int) -> Tensor:
         parts = [self.pixels[w.top : w.top + w.height, w.left : w.left + w.width] for w in windows]
         batch = torch.from_numpy(np.stack(parts).astype(np.float32) / np.float32(self.one))
         batch = batch.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
-        # channels last suits convolutions (ARM spec 8.6: time follows the layout); without
-        # weights the plain layout is faster
-        learned = next(self.nets[branch].parameters(), None) is not None
-        layout = torch.channels_last if learned else torch.contiguous_format
-        return batch.contiguous(memory_format=layout)
+        return batch.contiguous(memory_format=layout_of(self.nets[branch]))
 
     def _put(self, tile: Tile, window: Window, image: np.ndarray) -> None:
         s = self.scale

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Tile", "Window", "window_of", "window_side"]
+import numpy as np
+
+__all__ = ["Tile", "Window", "window_areas", "window_of"]
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,11 @@ class Window:
     width: int
 
 
-def window_side(side: int, halo: int, size: int) -> int:
-    """Rows (or columns) of the window of a tile of ``side`` in an image of ``size``."""
-    return min(side + 2 * halo, size)
-
-
 def window_of(tile: Tile, halo: int, height: int, width: int) -> Window:
     """The window that gives a tile the pixels of the whole-image pass.
 
     It reaches ``halo`` pixels beyond the tile, or to the image's border where that is nearer:
-    there the network pads as it does on the whole image. All windows of one kind of tile have
-    one size, so that they fit in a batch: at the border the window is moved inward, not cut.
+    there the network pads as it does on the whole image.
 
     Args:
         tile: inside the image.
@@ -54,7 +50,18 @@ def window_of(tile: Tile, halo: int, height: int, width: int) -> Window:
         height: of the image.
         width: of the image.
     """
-    rows, columns = window_side(tile.side, halo, height), window_side(tile.side, halo, width)
-    top = min(max(tile.top - halo, 0), height - rows)
-    left = min(max(tile.left - halo, 0), width - columns)
-    return Window(top, left, rows, columns)
+    top, left = max(tile.top - halo, 0), max(tile.left - halo, 0)
+    bottom = min(tile.top + tile.height + halo, height)
+    right = min(tile.left + tile.width + halo, width)
+    return Window(top, left, bottom - top, right - left)
+
+
+def window_areas(side: int, halo: int, height: int, width: int) -> np.ndarray:
+    """Input pixels in the windows of all tiles of a kind ``(rows, columns)``."""
+    rows, columns = (_lengths(side, halo, size) for size in (height, width))
+    return np.outer(rows, columns)
+
+
+def _lengths(side: int, halo: int, size: int) -> np.ndarray:
+    starts = np.arange(0, size, side)
+    return np.minimum(starts + side + halo, size) - np.maximum(starts - halo, 0)

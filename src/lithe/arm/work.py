@@ -48,9 +48,13 @@ class Work:
         costs: Sequence[np.ndarray],
         batches: Mapping[int, Sequence[int]],
     ) -> Work:
-        """The work of a layout; ``gains`` are per cell, ``costs`` per level."""
+        """The work of a layout; ``gains`` are per cell, ``costs`` as :meth:`Blocks.solve` takes."""
         sums = [gains[blocks.cells_of(tile)].sum((0, 1)) for tile in layout.tiles]
-        each = [costs[level] for level in layout.levels.tolist()]
+        costs = blocks.everywhere(costs)
+        each = [
+            costs[level][tile.top // tile.side, tile.left // tile.side]
+            for tile, level in zip(layout.tiles, layout.levels.tolist())
+        ]
         return cls(layout.tiles, layout.branches.copy(), np.array(sums), np.array(each), batches)
 
     def group(self, first: int, among: np.ndarray | None = None) -> np.ndarray:

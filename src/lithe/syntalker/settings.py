@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lithe.syntalker.ablations import CODECS, SPACES
-from lithe.syntalker.model_exhibits import EXHIBITS
+from lithe.syntalker.exhibits import EXHIBITS
 from lithe.syntalker.space import SpaceConfig
 from lithe.syntalker.stage1 import codec_recipe
 from lithe.syntalker.stage2 import space_recipe

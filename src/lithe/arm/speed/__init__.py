@@ -1,0 +1,1 @@
+"""What :mod:`lithe.arm.bench` measures, piece by piece."""

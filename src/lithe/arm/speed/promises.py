@@ -1,0 +1,89 @@
+"""Budgets in milliseconds, deadlines, throughput over sizes, and memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lithe.arm.speed.clock import timed
+from lithe.arm.speed.pictures import mosaic, official
+from lithe.arm.upscaler import Upscaler
+from lithe.ledger.provenance import peak_megabytes
+
+__all__ = ["deadlines", "memory", "memory_afresh", "paces", "throughput"]
+
+#: A process that wants the processor for as long as the one that began it lives.
+NEIGHBOUR = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**5))"
+
+
+def paces(up: Upscaler, small: np.ndarray, budgets: int = 10) -> dict[str, Any]:
+    """How well budgets in milliseconds are met, from the cheapest to the dearest routing."""
+    up.tune()
+    least, most = (timed(lambda q=q: up(small, **q), 3)[0] for q in ({"eta": 0.0}, {}))
+    asked = np.linspace(least + 0.1 * (most - least), least + 0.9 * (most - least), budgets)
+    took = [up(small, ms=float(ms)).ms for ms in asked]
+    off = [abs(t - a) / a for t, a in zip(took, asked)]
+    return {
+        "asked": asked.tolist(),
+        "took": took,
+        "median_off": float(np.median(off)),
+        "worst_off": max(off),
+    }
+
+
+def deadlines(up: Upscaler, small: np.ndarray, runs: int = 200, seed: int = 0) -> dict[str, Any]:
+    """How often a deadline is missed while another process wants the processor."""
+    if up.latencies is None:
+        up.tune()
+    asked = np.random.default_rng(seed).uniform(60, 400, runs)
+    neighbour = subprocess.Popen([sys.executable, "-c", NEIGHBOUR])
+    try:
+        took = np.array([timed(lambda ms=ms: up(small, deadline_ms=ms))[0] for ms in asked])
+    finally:
+        neighbour.terminate()
+        neighbour.wait()
+    late = took - asked
+    return {
+        "runs": runs,
+        "missed": int((late > 0).sum()),
+        "latest_ms": float(late.max()),
+        "median_share_used": float(np.median(took / asked)),
+    }
+
+
+def throughput(up: Upscaler, megapixels: Sequence[float], repeats: int = 3) -> dict[str, Any]:
+    """Enlarged megapixels per second against the size of the image, at one price of quality."""
+    cell = mosaic(1280, 1600)[::4, ::4]
+    rates = {}
+    for size in megapixels:
+        side = max(int((size * 1e6) ** 0.5 / up.scale), 1)
+        times = -(-side // min(cell.shape[:2]))
+        small = np.tile(cell, (times, times, 1))[:side, :side]
+        up(small[: 2 * up.largest, : 2 * up.largest], eta="best")
+        ms, _ = timed(lambda small=small: up(small, eta="best"), repeats)
+        rates[size] = side**2 * up.scale**2 / 1e3 / ms
+    return {"megapixels_per_second": rates, "spread": max(rates.values()) / min(rates.values()) - 1}
+
+
+def memory(backbone: str = "carn") -> dict[str, float]:
+    """Peak memory of this process after it has enlarged to 8K at full quality, and before."""
+    torch.set_num_threads(1)
+    up = Upscaler(official(backbone), halo="visible")
+    up.tune(repeats=1)
+    before = peak_megabytes()
+    ms, _ = timed(lambda: up(np.tile(mosaic(270, 480), (4, 4, 1))))
+    return {"gb": peak_megabytes() / 1e3, "gb_before": before / 1e3, "seconds": ms / 1000}
+
+
+def memory_afresh(backbone: str) -> dict[str, float]:
+    """:func:`memory` of a process that has done nothing else."""
+    module = "lithe.arm.speed.promises"
+    code = f"import json; from {module} import memory; print(json.dumps(memory({backbone!r})))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
