@@ -468,7 +468,40 @@ if rows:
 # | area, table of squared error | {result}`arm/shared-squared/small/*:area_mse_k5 ; mean` | {result}`arm/shared-squared/small/*:area_mse_k10 ; mean` | {result}`arm/shared-squared/small/*:area_mse_k15 ; mean` | {result}`arm/shared-squared/small/*:area_mse_k30 ; mean` | {result}`arm/shared-squared/small/*:area_mse_k60 ; mean` |
 # | the same, bins of equally many patches | {result}`arm/shared-squared/small/*:area_mse_count_k5 ; mean` | {result}`arm/shared-squared/small/*:area_mse_count_k10 ; mean` | {result}`arm/shared-squared/small/*:area_mse_count_k15 ; mean` | {result}`arm/shared-squared/small/*:area_mse_count_k30 ; mean` | {result}`arm/shared-squared/small/*:area_mse_count_k60 ; mean` |
 #
-# To run it again: `python -m lithe.run 04_arm --profile small`.
+# ### Does it pay in milliseconds?
+#
+# Multiply-accumulates are no milliseconds. On this machine, in one run, side by side: the upscaler at any budget against one pass of each width over the whole picture in plain torch, against blind routing, and against the released loop over patches.
+# Our executor, tiles that are clipped at the border, and routing all help; so the whole pass in our executor and the largest width in our tiles are shown as well, and tell the three apart.
+
+# %% mystnb={"image": {"alt": "Three panels, PSNR against milliseconds on one thread, for FSRCNN and CARN on a mosaic of photographs and CARN on a smooth photograph: curves of routing by a table of squared error, by a table of PSNR and blindly, and single marks for the whole picture in plain torch, in our executor, and in our tiles."}, "figure": {"caption": "Quality against time on one thread. The diamond is what people run today; the triangle is the same pass in our executor.", "name": "fig-arm-speed"}}
+from lithe.arm.speed import charts
+
+charts.quality_against_time()
+plt.show()
+
+# %% [markdown]
+# | times as fast | FSRCNN, 1 thread | 2 threads | CARN, 1 thread | 2 threads | aim |
+# |---|---|---|---|---|---|
+# | over the released loop, at equal PSNR | {result}`arm/speed-aims/small/0:fsrcnn_t1_released ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_released ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_released ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_released ; .2f` | {given}`3 | definition: aim` |
+# | at most, by any routing | {result}`arm/speed-aims/small/0:fsrcnn_t1_released_bound ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_released_bound ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_released_bound ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_released_bound ; .2f` |  |
+# | over one pass of plain torch, at most a fiftieth of a dB less | {result}`arm/speed-aims/small/0:fsrcnn_t1_whole_002 ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_whole_002 ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_whole_002 ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_whole_002 ; .2f` | {given}`1 | definition: aim` |
+# | the same at a tenth of a dB |  |  | {result}`arm/speed-aims/small/0:carn_t1_whole_01 ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_whole_01 ; .2f` | {given}`1.5 | definition: aim` |
+# | at most, by any routing in one runtime |  |  | {result}`arm/speed-aims/small/0:carn_t1_whole_01_bound ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_whole_01_bound ; .2f` |  |
+# | large smooth areas, a tenth of a dB | {result}`arm/speed-aims/small/0:fsrcnn_t1_smooth ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_smooth ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_smooth ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_smooth ; .2f` | {given}`2 | definition: aim` |
+# | at most, by any routing in one runtime | {result}`arm/speed-aims/small/0:fsrcnn_t1_smooth_bound ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_smooth_bound ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_smooth_bound ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_smooth_bound ; .2f` |  |
+# | least lead of the squared-error table over the PSNR table (dB) | {result}`arm/speed-aims/small/0:fsrcnn_t1_mse_over_psnr ; .3f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_mse_over_psnr ; .3f` | {result}`arm/speed-aims/small/0:carn_t1_mse_over_psnr ; .3f` | {result}`arm/speed-aims/small/0:carn_t2_mse_over_psnr ; .3f` | {given}`0 | definition: aim` |
+#
+# The bounds know the true error of every branch on every cell, and spend the budget best; no table can do better.
+# Where a bound lies below the aim, no routing reaches it: the widths lie too close together in quality, or too far apart from interpolation.
+#
+# | promise | measured | aim |
+# |---|---|---|
+# | median miss of ten budgets in milliseconds | {result}`arm/speed-promises/small/0:ms_median_off|.1f` | {given}`5% | definition: aim` |
+# | deadlines missed beside a busy neighbour, of {result}`arm/speed-promises/small/0:deadlines_missed|n` | {result}`arm/speed-promises/small/0:deadlines_missed` | {given}`0 | definition: aim` |
+# | spread of megapixels a second over sizes from a tenth to 33 megapixels | {result}`arm/speed-promises/small/0:size_spread|.0f` | {given}`15% | definition: aim` |
+# | peak memory at 8K, largest width of CARN | {result}`arm/speed-promises/small/0:gb_8k|.2f` | {given}`1.5 GB | definition: aim` |
+#
+# To run it again: `python -m lithe.run 04_arm --profile small`; the times, on an idle machine: `python -m lithe.arm.bench --record`.
 # One row of the paper's own tables, at full length: `python -m lithe.arm.run --key carn-test8k --train DIV2K_PAIRS --valid DIV2K_VALID --test TEST8K`, after `python -m lithe.arm.prepare DIV2K_TRAIN_HR DIV2K_PAIRS`.
 
 # %% [markdown]
