@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -54,3 +57,15 @@ def test_missing_marks_and_figures_are_named(checkout):
     (checkout / "README.md").write_text("nothing here")
     with pytest.raises(readme.ReadmeError, match="scoreboard"):
         readme.current(checkout)
+
+
+def test_the_code_on_the_first_page_runs(tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), flags=re.S)
+    assert len(blocks) == 3
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    with redirect_stdout(StringIO()):
+        for block in blocks:
+            exec(block, names)  # noqa: S102  (our own text: what a reader would paste)
+    assert (tmp_path / "small").exists()
+    assert names["deployed"].current.macs <= names["budget"]
