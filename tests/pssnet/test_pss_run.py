@@ -46,7 +46,7 @@ def test_run_writes_one_record_per_job_and_alone_trains_what_was_retained(tmp_pa
     ]
     assert alone.params["subnets"] == kept
     assert [alone.metric(f"macs_{k}").value for k in range(3)] == list(curves["macs_chosen"])
-    monkeypatch.setattr(runner, "_measure", lambda *_: pytest.fail("ran again"))
+    monkeypatch.setattr(runner.EXPERIMENTS, "measure", lambda *_: pytest.fail("ran again"))
     assert runner.run(TINY, root=tmp_path) == ids
 
 
