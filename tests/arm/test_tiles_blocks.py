@@ -145,3 +145,36 @@ def test_reallocation_keeps_to_the_budget(n, seed, share):
     if share >= 1:
         np.testing.assert_array_equal(chosen, gains.argmax(1))
     np.testing.assert_array_equal(reallocate(gains, costs, 0.5 * low), costs.argmin(1))
+
+
+def _gained(blocks, layout, gains):
+    return sum(
+        gains[blocks.cells_of(tile)][..., branch].sum()
+        for tile, branch in zip(layout.tiles, layout.branches)
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 10**6), st.floats(0, 1))
+def test_no_single_price_gains_more_within_the_budget(h, w, seed, share):
+    rng = np.random.default_rng(seed)
+    blocks = Blocks(h, w, cell=8, largest=32)
+    gains = np.cumsum(rng.random((blocks.rows, blocks.columns, 3)), -1)
+    costs = [np.array([0.1, 1, 3]) * 4**level * 0.9**level for level in range(3)]
+    layouts = [blocks.solve(gains, costs, price) for price in (0, *np.logspace(-3, 3, 60))]
+    budget = layouts[0].cost + share * (layouts[-1].cost - layouts[0].cost)
+    found = blocks.spend(gains, costs, budget)
+    fitting = [layout for layout in layouts if layout.cost <= budget]
+    best = max(_gained(blocks, layout, gains) for layout in fitting)
+    assert _gained(blocks, found, gains) >= best - 1e-9
+
+
+def test_an_image_of_one_large_tile_is_not_left_to_the_cheapest_branch():
+    """The next step of the large tile is too dear, those of its quarters are not."""
+    blocks = Blocks(64, 64, cell=32, largest=64)
+    gains = np.zeros((2, 2, 2))
+    gains[..., 1] = [[9.0, 4.0], [3.0, 2.0]]
+    costs = [np.array([0.0, 1.3]), np.array([0.0, 4.0])]
+    assert blocks.spend(gains, costs, 4.0).branches.tolist() == [1]
+    layout = blocks.spend(gains, costs, 3.0)
+    assert blocks.map(layout).tolist() == [[1, 1], [0, 0]]

@@ -17,6 +17,7 @@ from lithe.arm.tiles import Tile
 
 __all__ = ["Blocks", "Layout"]
 
+SPENT = 0.95  # of a budget is enough: smaller tiles are not tried for the rest
 HALVINGS = 44  # of the bracket of the price, in powers of ten: far below one tile
 
 
@@ -106,11 +107,13 @@ class Blocks:
             price: cost that one unit of gain is worth, 0 or more.
         """
         costs = self.everywhere(costs)
-        kinds = _kinds(*_decide(self._sums(gains), costs, price))
+        return self._layout(_kinds(*_decide(self._sums(gains), costs, price)), costs)
+
+    def _layout(self, kinds: list[Kind], costs: Sequence[np.ndarray]) -> Layout:
         tiles = [self.tile(level, r, c) for level, _, places in kinds for r, c in places.tolist()]
         levels = np.repeat(range(self.levels)[::-1], [len(chosen) for _, chosen, _ in kinds])
         branches = np.concatenate([chosen for _, chosen, _ in kinds])
-        return Layout(tuple(tiles), levels, branches, _cost(kinds, costs))
+        return Layout(tuple(tiles), levels, branches, _over(kinds, costs))
 
     def _sums(self, gains: np.ndarray) -> list[np.ndarray]:
         """Gains of the tiles of every level."""
@@ -120,7 +123,10 @@ class Blocks:
         return sums
 
     def spend(self, gains: np.ndarray, costs: Sequence[np.ndarray], budget: float) -> Layout:
-        """The best layout that costs at most ``budget``; see :meth:`solve`.
+        """A layout that costs at most ``budget``, and the best at its price; see :meth:`solve`.
+
+        One price for all leaves of a budget what the next step up would overspend. Where that is
+        much, as with few large tiles, smaller ones are tried; what is left then buys single steps.
 
         Raises:
             BudgetError: the cheapest layout costs more.
@@ -129,13 +135,23 @@ class Blocks:
         costs = self.everywhere(costs)
         dearest = max(float(cost[np.isfinite(cost)].max()) for cost in costs)
         unit = dearest / spread if spread > 0 else 0.0  # without gains the cheapest is the best
-
-        def cost(exponent: float) -> float:
-            return _cost(_kinds(*_decide(sums, costs, unit * 10**exponent)), costs)
-
-        if (least := cost(-np.inf)) > budget * (1 + 1e-9):
+        least = _over(_kinds(*_decide(sums, costs, 0.0)), costs)
+        if least > budget * (1 + 1e-9):
             raise BudgetError(budget, least, self.rows * self.columns)
-        return self.solve(gains, costs, unit * 10 ** _highest(cost, budget))
+        found: list[list[Kind]] = []
+        for top in reversed(range(self.levels)):
+            open_costs = [c if k <= top else np.full(c.shape, np.inf) for k, c in enumerate(costs)]
+
+            def at(exponent: float, costs: list[np.ndarray] = open_costs) -> list[Kind]:
+                return _kinds(*_decide(sums, costs, unit * 10**exponent))
+
+            if _over(at(-np.inf), costs) > budget * (1 + 1e-9):
+                break
+            kinds = at(_highest(lambda exponent: _over(at(exponent), costs), budget))
+            found.append(_upgraded(kinds, sums, costs, budget))
+            if spread == 0 or _over(found[-1], costs) >= SPENT * budget:
+                break
+        return self._layout(max(found, key=lambda kinds: _over(kinds, sums)), costs)
 
 
 def _highest(cost: Callable[[float], float], budget: float) -> float:
@@ -185,11 +201,36 @@ def _kinds(choices: list[np.ndarray], splits: list[np.ndarray]) -> list[Kind]:
     return kinds
 
 
-def _cost(kinds: list[Kind], costs: Sequence[np.ndarray]) -> float:
+def _over(kinds: list[Kind], values: Sequence[np.ndarray]) -> float:
+    """What the chosen branches of all tiles come to, in costs or in gains."""
     return sum(
-        float(costs[level][places[:, 0], places[:, 1], chosen].sum())
+        float(values[level][places[:, 0], places[:, 1], chosen].sum())
         for level, chosen, places in kinds
     )
+
+
+def _upgraded(
+    kinds: list[Kind], sums: Sequence[np.ndarray], costs: Sequence[np.ndarray], budget: float
+) -> list[Kind]:
+    """Spend what is left on single tiles, the step that gains most for its cost first."""
+    gain, cost = (
+        np.concatenate([v[level][at[:, 0], at[:, 1]] for level, _, at in kinds])
+        for v in (sums, costs)
+    )
+    chosen = np.concatenate([branches for _, branches, _ in kinds])
+    rows, left = np.arange(len(chosen)), budget - _over(kinds, costs)
+    while True:
+        more = gain - gain[rows, chosen][:, None]
+        dearer = cost - cost[rows, chosen][:, None]
+        open_ = (more > 0) & (dearer > 0) & (dearer <= left)
+        if not open_.any():
+            break
+        worth = np.divide(more, dearer, out=np.full(more.shape, -np.inf), where=open_)
+        tile, branch = np.unravel_index(int(worth.argmax()), worth.shape)
+        left -= float(dearer[tile, branch])
+        chosen[tile] = branch
+    ends = np.cumsum([len(branches) for _, branches, _ in kinds])[:-1]
+    return [(level, part, at) for (level, _, at), part in zip(kinds, np.split(chosen, ends))]
 
 
 def _fours(values: np.ndarray) -> np.ndarray:
