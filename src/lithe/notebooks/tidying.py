@@ -1,8 +1,10 @@
-"""Metadata that says nothing about the work, and would change on every execution."""
+"""Metadata that says nothing about the work, and would change on every execution; large figures."""
 
 from __future__ import annotations
 
 from nbformat import NotebookNode
+
+from lithe.notebooks.pictures import shrink
 
 __all__ = ["tidy"]
 
@@ -11,7 +13,7 @@ CELL_NOISE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled")
 
 
 def tidy(notebook: NotebookNode, *, pair: bool = True) -> None:
-    """Drop widget state, timings and versions of the kernel (changed in place).
+    """Drop widget state, timings and versions of the kernel, and store charts small (in place).
 
     Args:
         notebook: an executed notebook.
@@ -27,6 +29,7 @@ def tidy(notebook: NotebookNode, *, pair: bool = True) -> None:
         if not cell.metadata.get("tags", True):
             del cell.metadata["tags"]  # papermill adds an empty list to every cell
         _drop_progress_widgets(cell)
+        shrink(cell)
 
 
 def _drop_progress_widgets(cell: NotebookNode) -> None:

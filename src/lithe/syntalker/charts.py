@@ -45,13 +45,14 @@ def corpora(talkers: Sequence[Clip], movers: Sequence[Clip]) -> Figure:
         talkers: clips of one corpus.
         movers: clips of the other.
     """
-    figure, (left, right) = figures.canvas(2, 2.6)
+    figure, (left, right) = figures.canvas(2, 2.2)
     sides = {"talkers": (talkers, PALETTE["vermilion"]), "movers": (movers, PALETTE["blue"])}
     for name, (clips, colour) in sides.items():
+        front = {"lw": 5, "zorder": 3} if name == "talkers" else {"lw": 1.5, "alpha": 0.7}
         for k, clip in enumerate(clips):
             path = clip.motion.root[:, [0, 2]] - clip.motion.root[0, [0, 2]]
             label = name if k == 0 else None
-            left.plot(*path.T, color=colour, marker="", alpha=0.7, label=label)
+            left.plot(*path.T, color=colour, marker="", label=label, **front)
     left.set(xlabel="metres to the side", ylabel="metres forward")
     left.set_aspect("equal", adjustable="datalim")
     left.legend(fontsize=8)
@@ -75,7 +76,7 @@ def onsets(speech: Speech) -> Figure:
     Args:
         speech: the utterance of the left panel; the right one is drawn from its record.
     """
-    figure, (left, right) = figures.canvas(2, 2.6)
+    figure, (left, right) = figures.canvas(2, 2.2)
     corrected = amplitude_onset(speech.wave)
     seconds = np.arange(len(corrected)) / RATE
     shown = slice(None, None, ENVELOPE_STEP)
@@ -94,7 +95,7 @@ def onsets(speech: Speech) -> Figure:
         return figure
     curves = ledger.curves(records[0])
     for colour, name in zip(_COLOURS, flags):
-        right.plot(curves[name], color=colour, marker=".", ms=3, lw=1, label=name)
+        right.plot(curves[name], color=colour, marker="", lw=1.3, label=name)
     return figure
 
 
@@ -108,7 +109,7 @@ def windows(features: Mapping[str, np.ndarray], window: int) -> Figure:
         features: how it was decoded -> features ``(t, d)``, all of one length.
         window: frames of a window.
     """
-    figure, (axis,) = figures.canvas(1, 2.4)
+    figure, (axis,) = figures.canvas(1, 2.1)
     moved = {name: _movement(found) for name, found in features.items()}
     frames = np.arange(1, 1 + len(next(iter(moved.values()))))
     for (name, found), colour in zip(moved.items(), (PALETTE["gray"], *_COLOURS)):
@@ -135,7 +136,7 @@ def depth(profile: str = "small") -> Figure:
     Args:
         profile: whose records.
     """
-    figure, axes = figures.canvas(2, 2.8)
+    figure, axes = figures.canvas(2, 2.4)
     for axis, (data, title) in zip(axes, DATA.items()):
         axis.set(title=title, xlabel="codebooks in use", ylabel="joint error (mm)")
         lines = {"quantise dropout": "parts", "no dropout": "no-dropout"}
@@ -166,32 +167,47 @@ def _by_depth(axis: Axes, data: str, name: str, label: str, profile: str) -> int
     return layers
 
 
-def ladder(data: str = "world", profile: str = "small") -> Figure:
+def ladder(profile: str = "small") -> Figure:
     """Paired differences of joint errors, with 95% intervals; left of 0 is better.
 
-    Args:
-        data: ``"world"`` or ``"cmu"``.
-        profile: whose records.
+    Intervals that hold 0 are blue with a dot, others vermilion with a diamond. A comparison with
+    fewer than two seeds leaves its line empty.
 
-    Raises:
-        ValueError: no such corpus.
+    Args:
+        profile: whose records.
     """
-    if data not in DATA:
-        raise ValueError(f"no corpus {data!r}; there are: {', '.join(DATA)}")
-    rows = {}
-    for label, ours, control, metric in PAIRS:
-        a, b = (_values(data, name, metric, profile) for name in (ours, control))
-        seeds = sorted(a.keys() & b.keys())
-        if len(seeds) > 1:
-            found = stats.paired([a[seed] for seed in seeds], [b[seed] for seed in seeds])
-            rows[label] = (found.mean, found.low, found.high)
-    if not rows:
-        figure, (axis,) = figures.canvas(1, 1.6)
-        _nothing(axis)
-        return figure
-    figure = figures.differences(rows, unit="joint error (mm)", zero="control")
-    figure.axes[0].set_title(DATA[data])
+    figure, axes = figures.canvas(2, 0.9 + 0.27 * len(PAIRS))
+    for axis, (data, title) in zip(axes, DATA.items()):
+        found = [_difference(data, *pair, profile) for _, *pair in PAIRS]
+        axis.set(title=title, xlabel="joint error (mm); 0 = control")
+        if not any(found):
+            _nothing(axis)
+        for place, difference in enumerate(found):
+            if difference:
+                _interval(axis, place, difference)
+        axis.set(yticks=range(len(PAIRS)), yticklabels=[""] * len(PAIRS))
+        axis.set_ylim(len(PAIRS) - 0.5, -0.5)
+        axis.grid(False, axis="y")
+    axes[0].set_yticklabels([label for label, *_ in PAIRS], fontsize=8.5)
     return figure
+
+
+def _difference(
+    data: str, ours: str, control: str, metric: str, profile: str
+) -> stats.Paired | None:
+    a, b = (_values(data, name, metric, profile) for name in (ours, control))
+    seeds = sorted(a.keys() & b.keys())
+    if len(seeds) < 2:
+        return None
+    return stats.paired([a[seed] for seed in seeds], [b[seed] for seed in seeds])
+
+
+def _interval(axis: Axes, place: int, found: stats.Paired) -> None:
+    clear = found.low > 0 or found.high < 0
+    colour, marker = (PALETTE["vermilion"], "D") if clear else (PALETTE["blue"], "o")
+    axis.plot([found.low, found.high], [place, place], color=colour, marker="|", lw=2)
+    axis.plot(found.mean, place, color=colour, marker=marker, ms=5)
+    axis.axvline(0, color=PALETTE["ink"], lw=1)
 
 
 def _values(data: str, name: str, metric: str, profile: str) -> dict[int, float]:
