@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,9 +42,12 @@ def upscale_command(options: argparse.Namespace) -> int:
     """Enlarge, show progress on stderr, say at the end what failed."""
     if not options.source.exists():
         raise FileNotFoundError(f"{options.source}: no such file or folder")
+    if options.max_megapixels <= 0 or not math.isfinite(options.max_megapixels):
+        raise ValueError(f"--max-megapixels is {options.max_megapixels}; give a number above 0")
     torch.set_num_threads(options.threads or torch.get_num_threads())
     upscaler = _upscaler(options)
     budget = _budget(options)
+    upscaler.check(**budget)
     if options.ms or options.deadline_ms:
         _say(options, "measuring this machine")
         upscaler.tune()
@@ -154,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_halo,
         help="margin of tiles: exact, visible (default: what shows in 8 bits) or input pixels",
     )
-    up.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
+    up.add_argument("--threads", type=_count, help="CPU threads (default: torch's)")
     up.add_argument(
         "--max-megapixels",
         type=float,
@@ -165,6 +169,12 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--quiet", action="store_true", help="say nothing but errors")
     up.set_defaults(run=upscale_command)
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)
 
 
 def _halo(text: str) -> str:

@@ -95,7 +95,8 @@ def upscale_folder(
 
     Raises:
         NotADirectoryError: ``folder`` is none.
-        ValueError: ``out`` is ``folder`` or lies inside it.
+        ValueError: ``out`` is ``folder`` or lies inside it, or the budget makes no sense.
+        OSError: ``out`` cannot be written.
     """
     folder, out = Path(folder), Path(out)
     if not folder.is_dir():
@@ -103,18 +104,23 @@ def upscale_folder(
     if out.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{out} lies in {folder}, which is read; choose a folder outside it")
     asked = json.dumps([dict(budget or {}), settings, upscaler.halos, upscaler.names], default=str)
+    upscaler.check(**(budget or {}))
     manifest, taken = _read_manifest(out), {}
+    _write_manifest(out, manifest)  # before hours of work for a folder that cannot be written
     for source in images_in(folder):
         target = target_of(source, folder, out, taken)
         taken[target] = source
-        key, now = str(source.relative_to(folder)), [*_stamp(source), asked, target.name]
-        if not overwrite and target.is_file() and manifest.get(key) == now:
-            yield Outcome(source, target)
-            continue
-        outcome = upscale_file(upscaler, source, target, budget, tick)
-        if not outcome.error:
-            manifest[key] = now
-            write_json(out / MANIFEST, {"format": FORMAT, "version": VERSION, "done": manifest})
+        try:
+            key, now = str(source.relative_to(folder)), [*_stamp(source), asked, target.name]
+            if not overwrite and target.is_file() and manifest.get(key) == now:
+                yield Outcome(source, target)
+                continue
+            outcome = upscale_file(upscaler, source, target, budget, tick)
+            if not outcome.error:
+                manifest[key] = now
+                _write_manifest(out, manifest)
+        except OSError as error:  # the source is gone since it was listed, or the disk is full
+            outcome = Outcome(source, target, error=str(error))
         yield outcome
 
 
@@ -125,18 +131,40 @@ def upscale_file(
     budget: Mapping[str, Any] | None = None,
     tick: Callable[[int, int], None] | None = None,
 ) -> Outcome:
-    """Enlarge one file; what cannot be done is told, not raised."""
+    """Enlarge one file; what cannot be done is told, not raised.
+
+    Raises:
+        ValueError: the budget makes no sense, whatever the file; or ``target`` is ``source``.
+    """
+    upscaler.check(**(budget or {}))
+    if target.exists() and target.samefile(source):
+        raise ValueError(f"{target} is the image that is read; name another file for the result")
     try:
         result = upscaler(source, **(budget or {}), tick=tick)
         result.save(target)
     except (ImageError, BudgetError, OSError, MemoryError) as error:
         return Outcome(source, target, error=str(error) or type(error).__name__)
+    except Exception as error:  # of networks and runtimes, whose errors share no base class
+        return Outcome(source, target, error=f"{source.name} cannot be enlarged: {_first(error)}")
     return Outcome(source, target, result)
+
+
+def _first(error: Exception) -> str:
+    """The first line of an error: some runtimes add pages of their own insides."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _stamp(path: Path) -> list[int]:
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
+
+
+def _write_manifest(out: Path, done: Mapping[str, Any]) -> None:
+    try:
+        write_json(out / MANIFEST, {"format": FORMAT, "version": VERSION, "done": done})
+    except OSError as error:
+        raise OSError(f"{out} cannot be written: {error}") from error
 
 
 def _read_manifest(out: Path) -> dict[str, Any]:

@@ -63,18 +63,22 @@ def read(path: Path, max_pixels: int) -> Photo:
         raise ImageError(f"{path.name}: {error}") from error
     except Image.DecompressionBombError as error:  # Pillow's own limit, where it is lower
         raise ImageError(f"{path.name} is above the limit: {error}") from error
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # decoders raise what they please on damaged files
         raise ImageError(f"{path.name} cannot be decoded: {error}") from error
 
 
 def _decode(path: Path, image: Image.Image, max_pixels: int) -> Photo:
     if image.format == "PNG" and _png_layout(path):
         photo = Photo.of_array(_deep_png(path, *image.size), max_pixels)
+        photo.info = travelling(image)
     elif image.format == "TIFF" and image.mode[0] != "I" and 16 in image.tag_v2.get(258, ()):
         photo = _deep_tiff(path, max_pixels)
-    else:
+        photo.info |= travelling(image)
+    else:  # this takes along what travels, but for a profile of inks, which it uses up
         photo = Photo.of_pillow(image, max_pixels)
-    photo.info, photo.pillow = photo.info | travelling(image), False  # after decoding
+    photo.pillow = False
     photo.flat = photo.colour.shape[2] == 1 and photo.alpha is None
     return photo
 

@@ -99,7 +99,7 @@ class Job:
         reserve = max(3.0, 0.02 * deadline_ms)  # to hand over the result
         until = self.start + (deadline_ms - reserve) / 1000
         lay_floor(self.painter, until)
-        alpha = photo.enlarged_alpha(self.upscaler.scale)
+        alpha = photo.enlarged_alpha(self.upscaler.scale, quick=True)
         gains = _told_apart(self.upscaler.gains(self.painter.pixels))
         latencies = self.upscaler.latencies or self._guess()
         self._restrict(latencies, deadline_ms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,17 @@ class Latencies:
     halos: tuple[int, ...]
     threads: int
     executors: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.halos)
+        if not self.ms or self.ms.keys() != self.batches.keys():
+            raise ValueError(f"times are for {[*self.ms]}, batches for {[*self.batches]}")
+        for name, table in (("ms", self.ms), ("batches", self.batches)):
+            for side, row in table.items():
+                if len(row) != count or not all(0 < value < math.inf for value in row):
+                    raise ValueError(f"{name} of {side} are {row}; give {count} numbers above 0")
+        if len(self.executors) not in (0, count):
+            raise ValueError(f"{len(self.executors)} executors, but {count} branches")
 
     @classmethod
     def measure(

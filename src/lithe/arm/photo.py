@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = ["MAX_PIXELS", "ImageError", "Photo"]
 
 MAX_PIXELS = 2**26  # of the input: 8192 x 8192; enlarged 4 times that is 3 GB
 KINDS = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
+STRIP, REACH = 256, 3  # rows enlarged at once, and those seen above and below
 WIDE = {"I;16", "I;16B", "I;16L", "I;16N", "I"}
 
 #: Tags that say how the pixels of one particular TIFF are stored; no other file wants them.
@@ -25,6 +27,9 @@ STRUCTURE = {
     *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 280, 281, 282, 283, 284, 296),
     *(317, 320, 322, 323, 324, 325, 330, 338, 339, 347, 529, 530, 531, 532, 34675),
 }
+
+
+_log = logging.getLogger(__name__)
 
 
 class ImageError(ValueError):
@@ -118,15 +123,17 @@ class Photo:
         )
         return self.colour[rows, columns]
 
-    def enlarged_alpha(self, scale: int) -> np.ndarray | None:
-        """The alpha plane, bicubic."""
+    def enlarged_alpha(self, scale: int, quick: bool = False) -> np.ndarray | None:
+        """The alpha plane, bicubic; quick: Pillow's, which differs at the border."""
         if self.alpha is None:
             return None
         if (self.alpha == self.alpha.flat[0]).all():
             return (
                 self.alpha[:1, :1].repeat(scale * self.size[0], 0).repeat(scale * self.size[1], 1)
             )
-        made = imresize(self.alpha, scale)
+        if quick:
+            return _resized(self.alpha, scale)
+        made = _in_strips(self.alpha, scale)
         return made.clip(0, 1) if made.dtype.kind == "f" else made
 
     def assemble(self, colour: np.ndarray, alpha: np.ndarray | None) -> np.ndarray | Image.Image:
@@ -150,6 +157,28 @@ class Photo:
         return image
 
 
+def _in_strips(plane: np.ndarray, scale: int) -> np.ndarray:
+    """The same as at once; its sums in float64 would take eight times the memory of the result."""
+    height, made = len(plane), []
+    for top in range(0, height, STRIP):
+        bottom, first = min(top + STRIP, height), max(top - REACH, 0)
+        part = imresize(plane[first : min(bottom + REACH, height)], scale)
+        made.append(part[(top - first) * scale : (bottom - first) * scale])
+    return np.concatenate(made)
+
+
+def _resized(plane: np.ndarray, scale: int) -> np.ndarray:
+    size = (scale * plane.shape[1], scale * plane.shape[0])
+    eight = plane.dtype == np.uint8
+    given = Image.fromarray(plane if eight else plane.astype(np.float32))
+    made = np.asarray(given.resize(size, Image.Resampling.BICUBIC))
+    if eight:
+        return made
+    whole = plane.dtype.kind != "f"
+    made = made.clip(0, np.iinfo(plane.dtype).max if whole else 1)
+    return made.round().astype(plane.dtype) if whole else made
+
+
 def check_size(width: int, height: int, max_pixels: int) -> None:
     """Refuse images too large to hold.
 
@@ -166,11 +195,16 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 def travelling(image: Image.Image) -> dict[str, Any]:
     """What belongs to an image beside its pixels: EXIF (orientation included), ICC, density."""
     kept = {key: image.info[key] for key in ("icc_profile", "dpi") if image.info.get(key)}
-    exif = image.getexif()
-    for tag in STRUCTURE & set(exif):
-        del exif[tag]
-    if len(exif):
-        kept["exif"] = exif.tobytes()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of entries that end too early
+            exif = image.getexif()
+            for tag in STRUCTURE & set(exif):
+                del exif[tag]
+            if len(exif):
+                kept["exif"] = exif.tobytes()
+    except Exception as error:  # damaged EXIF is no reason to lose the picture
+        _log.info("EXIF left out: %s", error)
     return kept
 
 
@@ -198,6 +232,7 @@ def _known_type(array: np.ndarray) -> np.ndarray:
                 "and lie in 0..1"
             )
         return array.astype(np.float32)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype not in KINDS:
         raise ImageError(f"pixels are {array.dtype}; give uint8, uint16, bool or floating point")
     return array
@@ -229,6 +264,6 @@ def _from_cmyk(image: Image.Image, info: dict[str, Any]) -> Image.Image:
         return ImageCms.profileToProfile(
             image, inks, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
-    except ImageCms.PyCMSError as error:
+    except (ImageCms.PyCMSError, OSError) as error:
         warnings.warn(f"the CMYK profile cannot be used: {error}", stacklevel=2)
         return image.convert("RGB")

@@ -26,6 +26,7 @@ from lithe.arm.margin import visible_halo
 from lithe.arm.painter import Painter, full_scale
 from lithe.arm.photo import MAX_PIXELS, Photo
 from lithe.arm.released_cutting import combine, crop, run_patches
+from lithe.arm.supernet import BACKBONES
 from lithe.arm.table import EdgeTable
 from lithe.arm.work import Work
 
@@ -106,7 +107,8 @@ class Upscaler:
     ) -> None:
         self.branches, self.table = branches, _fitting(table, branches)
         self.scale, self.names, self.max_pixels = branches.scale, branches.names, max_pixels
-        self.nets = [branches.branch(j).eval().requires_grad_(False) for j in range(len(branches))]
+        copies = [copy.deepcopy(branches.branch(j)) for j in range(len(branches))]
+        self.nets = [net.eval().requires_grad_(False) for net in copies]
         self.largest = _largest(self.nets, latencies) if largest is None else largest
         Blocks(1, 1, CELL, self.largest)
         self.halos = [_margin(net, branches.halo(j), halo) for j, net in enumerate(self.nets)]
@@ -152,7 +154,7 @@ class Upscaler:
             ValueError: more than one budget, or one that is no positive number.
         """
         start = perf_counter()
-        self._check(eta, macs, ms, deadline_ms)
+        self.check(eta, macs, ms, deadline_ms, released=released)
         if ms is not None and self.latencies is None:
             self.tune()
             start = perf_counter()
@@ -202,7 +204,22 @@ class Upscaler:
         gains = self.table.filled().gains(edge_scores(patches, self.table.score))
         return gains.reshape(blocks.rows, blocks.columns, -1) * blocks.areas()[..., None]
 
-    def _check(self, eta: Any, macs: Any, ms: Any, deadline_ms: Any) -> None:
+    def check(
+        self,
+        eta: Any = None,
+        macs: Any = None,
+        ms: Any = None,
+        deadline_ms: Any = None,
+        *,
+        steered: bool = True,
+        released: bool = False,
+    ) -> None:
+        """Refuse arguments of a call that make no sense, whatever the image.
+
+        Raises:
+            ValueError: more than one budget, one that is no positive number, one without a
+                table, or one that the released rule does not know.
+        """
         given = {"eta": eta, "macs": macs, "ms": ms, "deadline_ms": deadline_ms}
         given = {name: value for name, value in given.items() if value is not None}
         if len(given) > 1:
@@ -215,6 +232,10 @@ class Upscaler:
             number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
             if not number or math.isnan(value) or value < 0 or (value == 0 and "ms" in name):
                 raise ValueError(f"{name} is {value!r}; it must be a positive number")
+            if "ms" in name and math.isinf(value):
+                raise ValueError(f"{name} is {value!r}; without a limit of time leave it out")
+            if released and name != "eta":
+                raise ValueError(f"the released rule knows eta only; {name} was given")
 
     def _result(self, photo: Photo, job: Job, work: Work, alpha: np.ndarray | None) -> Result:
         image = photo.assemble(job.painter.canvas, alpha)
@@ -250,14 +271,25 @@ class Upscaler:
 def _fitting(table: EdgeTable | None, branches: Branches) -> EdgeTable | None:
     if table is not None and len(table) != len(branches):
         raise ValueError(f"the table has {len(table)} branches, there are {len(branches)}")
+    if table is not None and _foreign(table.names[1:], branches.names[1:]):
+        raise ValueError(f"the table is of {table.names}, the branches are {branches.names}")
+    if table is not None and not np.isfinite(table.values).all(0).any():
+        raise ValueError("the table has no bin with a number for every branch")
     return table
+
+
+def _foreign(tabled: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether both name published networks, and not the same; other names are anyone's own."""
+    known = all(name.split("-")[0] in BACKBONES for name in (*tabled, *names))
+    return known and tuple(tabled) != tuple(names)
 
 
 def _check_measured(latencies: Latencies, halos: Sequence[int], largest: int) -> None:
     if latencies.halos != tuple(halos):
         raise ValueError(f"latencies are for margins {latencies.halos}, not {tuple(halos)}")
-    if largest not in latencies.ms:
-        raise ValueError(f"latencies are for tiles of {sorted(latencies.ms)}, not of {largest}")
+    sides = [CELL << level for level in range((largest // CELL).bit_length())]
+    if not latencies.ms.keys() >= {*sides}:
+        raise ValueError(f"latencies are for tiles of {sorted(latencies.ms)}, not of {sides}")
 
 
 def _largest(nets: Sequence[nn.Module], latencies: Latencies | None) -> int:
@@ -291,6 +323,8 @@ def _thickness(net: nn.Module) -> float:
 
 
 def _margin(net: nn.Module, exact: int, halo: str | int) -> int:
+    if exact < 0:
+        raise ValueError(f"{type(net).__name__} says its halo is {exact}; it is 0 or more")
     if halo == "exact":
         return exact
     if halo == "visible":

@@ -17,6 +17,7 @@ from lithe.pssnet.space import Subnet
 __all__ = ["Replay", "load_trace", "replay"]
 
 FORGETTING = 0.5  # weight of the newest frame in the estimate of the load
+WARY = 2.0  # mean delays that are added to the estimate: what jumps about gets more room
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,10 @@ def replay(
 ) -> Replay:
     """Run a trace of load against a deadline.
 
-    Before a frame the load is only guessed, from the frames before it: their times over those of
-    an idle machine, newest first. The best subnet whose time under that guess, and a margin,
-    keeps the deadline runs; the cheapest where none does.
+    Before a frame the load is only guessed, from the frames before it: a running mean of their
+    times over those of an idle machine, and twice the running mean of how much later they came, as
+    network protocols guess how long an answer takes. The best subnet whose time under that guess,
+    and a margin, keeps the deadline runs; the cheapest where none does.
 
     Args:
         deployed: its retained subnets need times (a table, or they are measured now); left with
@@ -130,11 +132,13 @@ def replay(
         )
     if any(entry.ms is None for entry in deployed.retained):
         deployed.measure()
-    guess, rows = 1.0, []
+    guess, off, rows = 1.0, 0.0, []
     for limit, slowdown in zip(limits, load):
-        entry = _chosen(deployed, limit / (guess * (1 + margin)), fixed)
+        entry = _chosen(deployed, limit / ((guess + WARY * off) * (1 + margin)), fixed)
         elapsed = _elapsed(deployed, entry, x) * slowdown
-        guess += FORGETTING * (elapsed / entry.ms - guess)
+        wrong = elapsed / entry.ms - guess
+        guess += FORGETTING * wrong
+        off += FORGETTING * (max(wrong, 0.0) - off)
         rows.append((limit, slowdown, elapsed, entry.score, entry.subnet))
     return Replay(*(tuple(column) for column in zip(*rows)))
 

@@ -50,6 +50,14 @@ _LATER = {
     "combine": "guidance",
     "cosine_schedule": "schedule",
     "ddim_step": "diffusion",
+    # everyday use
+    "Bundle": "bundle",
+    "Keep": "pipeline",
+    "Take": "pipeline",
+    "Timeline": "timeline",
+    "generate": "pipeline",
+    "stream": "pipeline",
+    "take": "pipeline",
 }
 
 __all__ = [

@@ -34,6 +34,7 @@ PAIRS = (
     ("codes drawn − nearest codes", "parts", "nearest", "error"),
     ("gradient per codebook − once", "parts", "once", "error"),
 )
+DPI = 80  # the chapter's player takes a third of what a notebook may weigh
 ENVELOPE_STEP = RATE // 100  # samples between drawn points of an amplitude
 _ALL = "error_layers_"
 
@@ -45,7 +46,7 @@ def corpora(talkers: Sequence[Clip], movers: Sequence[Clip]) -> Figure:
         talkers: clips of one corpus.
         movers: clips of the other.
     """
-    figure, (left, right) = figures.canvas(2, 2.2)
+    figure, (left, right) = figures.canvas(2, 2.2, dpi=DPI)
     sides = {"talkers": (talkers, PALETTE["vermilion"]), "movers": (movers, PALETTE["blue"])}
     for name, (clips, colour) in sides.items():
         front = {"lw": 5, "zorder": 3} if name == "talkers" else {"lw": 1.5, "alpha": 0.7}
@@ -76,7 +77,7 @@ def onsets(speech: Speech) -> Figure:
     Args:
         speech: the utterance of the left panel; the right one is drawn from its record.
     """
-    figure, (left, right) = figures.canvas(2, 2.2)
+    figure, (left, right) = figures.canvas(2, 2.2, dpi=DPI)
     corrected = amplitude_onset(speech.wave)
     seconds = np.arange(len(corrected)) / RATE
     shown = slice(None, None, ENVELOPE_STEP)
@@ -109,7 +110,7 @@ def windows(features: Mapping[str, np.ndarray], window: int) -> Figure:
         features: how it was decoded -> features ``(t, d)``, all of one length.
         window: frames of a window.
     """
-    figure, (axis,) = figures.canvas(1, 2.1)
+    figure, (axis,) = figures.canvas(1, 2.1, dpi=DPI)
     moved = {name: _movement(found) for name, found in features.items()}
     frames = np.arange(1, 1 + len(next(iter(moved.values()))))
     for (name, found), colour in zip(moved.items(), (PALETTE["gray"], *_COLOURS)):
@@ -129,14 +130,14 @@ def _movement(features: np.ndarray) -> np.ndarray:
 
 
 def depth(profile: str = "small") -> Figure:
-    """Joint error by the number of codebooks in use: means over seeds, 95% bands.
+    """Joint error by the number of codebooks in use: means over seeds, 95% intervals.
 
     Crosses are codecs that were trained with so few from the start.
 
     Args:
         profile: whose records.
     """
-    figure, axes = figures.canvas(2, 2.4)
+    figure, axes = figures.canvas(2, 2.4, dpi=DPI)
     for axis, (data, title) in zip(axes, DATA.items()):
         axis.set(title=title, xlabel="codebooks in use", ylabel="joint error (mm)")
         lines = {"quantise dropout": "parts", "no dropout": "no-dropout"}
@@ -160,10 +161,10 @@ def _by_depth(axis: Axes, data: str, name: str, label: str, profile: str) -> int
         return 0
     layers = sum(key.startswith(_ALL) for key in records[0].metrics)
     rows = np.array([[r.metric(f"{_ALL}{k + 1}").value for k in range(layers)] for r in records])
-    half = None
-    if len(rows) > 1:
-        half = {label: [stats.mean_ci(column).half_width for column in rows.T]}
-    figures.lines(axis, {label: rows.mean(0)}, x=range(1, layers + 1), spread=half)
+    half = [stats.mean_ci(column).half_width for column in rows.T] if len(rows) > 1 else None
+    shift = 0.05 if name == "parts" else -0.05  # intervals side by side
+    at = np.arange(1, layers + 1) + shift
+    axis.errorbar(at, rows.mean(0), half, label=label, capsize=3, ms=4, elinewidth=1.2)
     return layers
 
 
@@ -176,7 +177,7 @@ def ladder(profile: str = "small") -> Figure:
     Args:
         profile: whose records.
     """
-    figure, axes = figures.canvas(2, 0.9 + 0.27 * len(PAIRS))
+    figure, axes = figures.canvas(2, 0.9 + 0.27 * len(PAIRS), dpi=DPI)
     for axis, (data, title) in zip(axes, DATA.items()):
         found = [_difference(data, *pair, profile) for _, *pair in PAIRS]
         axis.set(title=title, xlabel="joint error (mm); 0 = control")

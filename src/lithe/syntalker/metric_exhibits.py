@@ -33,7 +33,7 @@ BATCH, BATCHES = 32, 50
 
 
 def measures(clips: int = 24, captured: int | None = None) -> Shown:
-    """Beat consistency with its control, and what bodies cannot hide, on motion that no network made.
+    """Beat consistency and its control, and what bodies cannot hide, on motion no network made.
 
     Each score of beats stands beside the same score with the sound of another clip (``_other``).
     Positions are taken without the root's translation, speeds are divided by the corpus' mean.
@@ -135,7 +135,8 @@ def negatives(encoder: TextEncoder | None = None) -> Shown:
     """How many pairs of a batch say the same, and what the two filters leave of them.
 
     The released filter lets a pair through whose similarity is 1. Computed with float32, equal
-    captions come out at 1 or a rounding below it, so that it lets some of them through.
+    captions come out at 1 or a rounding below it, so that it lets some of them through; how many
+    may differ from one machine to another.
     Source: SynTalker spec 5.2, G26.
 
     Args:

@@ -43,7 +43,9 @@ class SpokenClip:
         if (self.sound is None) != (self.words is None):
             raise ValueError(f"{self.name}: sound and words come together, or neither")
         if self.words is not None and len(self.words) < len(self.features):
-            raise ValueError(f"{self.name}: {len(self.words)} words for {len(self.features)} frames")
+            raise ValueError(
+                f"{self.name}: {len(self.words)} words for {len(self.features)} frames"
+            )
 
 
 class BothCorpora:
