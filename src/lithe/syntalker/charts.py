@@ -34,7 +34,6 @@ PAIRS = (
     ("codes drawn − nearest codes", "parts", "nearest", "error"),
     ("gradient per codebook − once", "parts", "once", "error"),
 )
-DPI = 80  # the chapter's player takes a third of what a notebook may weigh
 ENVELOPE_STEP = RATE // 100  # samples between drawn points of an amplitude
 _ALL = "error_layers_"
 
@@ -46,7 +45,7 @@ def corpora(talkers: Sequence[Clip], movers: Sequence[Clip]) -> Figure:
         talkers: clips of one corpus.
         movers: clips of the other.
     """
-    figure, (left, right) = figures.canvas(2, 2.2, dpi=DPI)
+    figure, (left, right) = figures.canvas(2, 2.2)
     sides = {"talkers": (talkers, PALETTE["vermilion"]), "movers": (movers, PALETTE["blue"])}
     for name, (clips, colour) in sides.items():
         front = {"lw": 5, "zorder": 3} if name == "talkers" else {"lw": 1.5, "alpha": 0.7}
@@ -77,7 +76,7 @@ def onsets(speech: Speech) -> Figure:
     Args:
         speech: the utterance of the left panel; the right one is drawn from its record.
     """
-    figure, (left, right) = figures.canvas(2, 2.2, dpi=DPI)
+    figure, (left, right) = figures.canvas(2, 2.2)
     corrected = amplitude_onset(speech.wave)
     seconds = np.arange(len(corrected)) / RATE
     shown = slice(None, None, ENVELOPE_STEP)
@@ -110,7 +109,7 @@ def windows(features: Mapping[str, np.ndarray], window: int) -> Figure:
         features: how it was decoded -> features ``(t, d)``, all of one length.
         window: frames of a window.
     """
-    figure, (axis,) = figures.canvas(1, 2.1, dpi=DPI)
+    figure, (axis,) = figures.canvas(1, 2.1)
     moved = {name: _movement(found) for name, found in features.items()}
     frames = np.arange(1, 1 + len(next(iter(moved.values()))))
     for (name, found), colour in zip(moved.items(), (PALETTE["gray"], *_COLOURS)):
@@ -137,7 +136,7 @@ def depth(profile: str = "small") -> Figure:
     Args:
         profile: whose records.
     """
-    figure, axes = figures.canvas(2, 2.4, dpi=DPI)
+    figure, axes = figures.canvas(2, 2.4)
     for axis, (data, title) in zip(axes, DATA.items()):
         axis.set(title=title, xlabel="codebooks in use", ylabel="joint error (mm)")
         lines = {"quantise dropout": "parts", "no dropout": "no-dropout"}
@@ -177,7 +176,7 @@ def ladder(profile: str = "small") -> Figure:
     Args:
         profile: whose records.
     """
-    figure, axes = figures.canvas(2, 0.9 + 0.27 * len(PAIRS), dpi=DPI)
+    figure, axes = figures.canvas(2, 0.9 + 0.27 * len(PAIRS))
     for axis, (data, title) in zip(axes, DATA.items()):
         found = [_difference(data, *pair, profile) for _, *pair in PAIRS]
         axis.set(title=title, xlabel="joint error (mm); 0 = control")

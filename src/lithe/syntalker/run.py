@@ -16,6 +16,7 @@ from typing import Any
 
 from lithe import data, ledger
 from lithe.experiments import Experiments, Job, Measured, whole_number
+from lithe.syntalker import metric_exhibits
 from lithe.syntalker.ablations import Outcome, contend_codec, contend_space
 from lithe.syntalker.exhibits import EXHIBITS
 from lithe.syntalker.material import corpus
@@ -41,11 +42,17 @@ _SHOWN = _modules(
     *("autoencoder", "codec", "codebook", "quantizer", "tmr", "vqvae", "model_exhibits"),
     *("data_exhibits", "amplitude", "sound", "h3d", "kinematics", "skeleton"),
 )
+_MEASURED = _modules(
+    *("metric_exhibits", "metrics", "corpora", "smplx", "amplitude", "speech", "words", "losses"),
+    *("text", "captions", "movers", "talkers", "voice", "world", "world_arms", "world_pose"),
+    *("world_steps", "ik", "noise", "kinematics", "skeleton", "motion", "bvh", "retarget", "sound"),
+)
 #: Modules that decide each kind of record.
 SOURCES = {
     "codec": (*_FEATURES, *_CODEC, "lithe.training", "lithe.data.seeding"),
     "space": (*_FEATURES, *_SPACE, "lithe.training", "lithe.data.seeding"),
     "exhibit": _SHOWN,
+    "metrics": _MEASURED,
 }
 CODEC_FIELDS = {"clips", "held_out", "width", "latent", "layers", "codes", "window", "stride"} | {
     *("codec_epochs", "codec_batch", "codec_lr")
@@ -67,6 +74,8 @@ class _Experiments(Experiments[Config]):
                 yield from ((f"{name}-space-{variant}", seed) for variant in config.spaces)
 
     def sources(self, experiment: str) -> Sequence[str]:
+        if experiment in metric_exhibits.EXHIBITS:
+            return SOURCES["metrics"]
         return SOURCES["exhibit" if experiment in EXHIBITS else _parts(experiment)[1]]
 
     def params(self, config: Config, job: Job, root: str | Path | None) -> dict[str, Any]:
