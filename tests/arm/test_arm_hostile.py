@@ -136,7 +136,7 @@ def test_damaged_latencies_are_refused_when_they_are_read(tmp_path, change):
 
 def test_latencies_must_know_every_side(doubler):
     known = Latencies({32: (1.0,), 128: (9.0,)}, {32: (1,), 128: (1,)}, (0,), 1)
-    with pytest.raises(ValueError, match=r"tiles of \[32, 128\], not of \[32, 64, 128\]"):
+    with pytest.raises(ValueError, match=r"tiles of \[32, 128\], not of 64"):
         Upscaler(doubler.branches, latencies=known)
 
 

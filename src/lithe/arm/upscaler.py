@@ -288,8 +288,8 @@ def _check_measured(latencies: Latencies, halos: Sequence[int], largest: int) ->
     if latencies.halos != tuple(halos):
         raise ValueError(f"latencies are for margins {latencies.halos}, not {tuple(halos)}")
     sides = [CELL << level for level in range((largest // CELL).bit_length())]
-    if not latencies.ms.keys() >= {*sides}:
-        raise ValueError(f"latencies are for tiles of {sorted(latencies.ms)}, not of {sides}")
+    if missing := [side for side in sides if side not in latencies.ms]:
+        raise ValueError(f"latencies are for tiles of {sorted(latencies.ms)}, not of {missing[0]}")
 
 
 def _largest(nets: Sequence[nn.Module], latencies: Latencies | None) -> int:
