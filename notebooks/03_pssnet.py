@@ -296,14 +296,14 @@ assert counted == own.macs(middle)
 # Milliseconds instead of MACs: `pssnet.LatencyTable.measure(own)` times your machine block by block, and `deployed.set_budget(ms=...)` uses it.
 #
 # A load that changes can be replayed against a deadline, with any subnet held fixed as the control.
-# Here the times are those just measured, and the load triples halfway.
+# Here the times are those just measured, and the load doubles halfway.
 
 # %%
 from lithe.pssnet.replay import replay
 
-deployed.measure(repeats=3)
+deployed.measure(repeats=9)
 limit = 1.5 * max(entry.ms for entry in deployed.retained)
-load = [1.0] * 20 + [3.0] * 20
+load = [1.0] * 20 + [2.0] * 20
 chosen = replay(deployed, limit, load)
 fixed = replay(deployed, limit, load, fixed=own.largest())
 assert fixed.miss_rate == 0.5  # every frame of the second half

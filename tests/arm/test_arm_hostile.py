@@ -3,6 +3,7 @@
 import json
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -221,3 +222,12 @@ def test_the_command_refuses_before_it_works(fsrcnn, tmp_path, capsys, monkeypat
     assert "--max-megapixels is nan" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["upscale", str(photo), str(tmp_path / "b.png"), "--threads", "-1"])
+
+
+@pytest.mark.parametrize("centres", [[3.0, 1.0, 2.0], [1.0, np.nan, 3.0]])
+def test_a_table_with_unsorted_centres_is_refused(centres):
+    table = EdgeTable.build(np.arange(6.0), np.arange(12.0).reshape(2, 6), 3)
+    damaged = replace(table, centres=np.array(centres))
+    branches = Mixed([Interpolation(2), Interpolation(2, "bilinear")])
+    with pytest.raises(ValueError, match="centres do not rise"):
+        Upscaler(branches, damaged)

@@ -51,10 +51,11 @@ class TorchExecutor:
     def __init__(self, net: nn.Module) -> None:
         net = without_transposed(net).eval().requires_grad_(False)
         self.net = net.to(memory_format=torch.channels_last)
+        self.device = next(net.parameters()).device
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Enlarge ``(n, 3, h, w)``."""
-        return self.net(x)
+        """Enlarge ``(n, 3, h, w)``, wherever the network is; the result is in main memory."""
+        return self.net(x.to(self.device)).cpu()
 
 
 class OnnxExecutor:
@@ -88,7 +89,7 @@ class OnnxExecutor:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Enlarge ``(n, 3, h, w)``."""
-        given = np.ascontiguousarray(x.numpy())
+        given = np.ascontiguousarray(x.cpu().numpy())
         return torch.from_numpy(self._session.run(None, {self._input: given})[0])
 
 

@@ -275,6 +275,8 @@ def _fitting(table: EdgeTable | None, branches: Branches) -> EdgeTable | None:
         raise ValueError(f"the table is of {table.names}, the branches are {branches.names}")
     if table is not None and not np.isfinite(table.values).all(0).any():
         raise ValueError("the table has no bin with a number for every branch")
+    if table is not None and not (np.diff(table.centres, prepend=-np.inf) > 0).all():
+        raise ValueError(f"the table's centres do not rise: {table.centres}; it is damaged")
     return table
 
 

@@ -100,7 +100,9 @@ def lived(clips: int, held_out: int, actions: tuple[str, ...]) -> Scene:
         actions: of the movers, in turn.
     """
     vocabulary = Vocabulary.build(word for words in LEXICON.values() for word in words)
-    heard = [_talkers(stream, n, vocabulary) for stream, n in ((TRAIN, clips), (HELD_OUT, held_out))]
+    heard = [
+        _talkers(stream, n, vocabulary) for stream, n in ((TRAIN, clips), (HELD_OUT, held_out))
+    ]
     seen = movers(clips, generator_for(TRAIN, MOVERS), actions=actions)
     unseen = movers(held_out, generator_for(HELD_OUT, MOVERS), actions=actions)
     return Scene(
