@@ -52,7 +52,10 @@ def result(drawn):
         "curves": {1: {"carn": {"mosaic": drawn, "smooth": drawn}}},
         "paces": {"median_off": 0.03, "worst_off": 0.1, "took": [1.0, 2.0]},
         "deadlines": {"missed": 1, "runs": 20, "median_share_used": 0.9},
-        "throughput": {"spread": 0.2, "megapixels_per_second": {0.1: 1.0, 2: 1.2}},
+        "throughput": {
+            "spread": {"full": 0.2, "routed": 0.3},
+            "megapixels_per_second": {"full": {0.1: 1.0, 2: 1.2}, "routed": {0.1: 1.0, 2: 1.3}},
+        },
     }
 
 
@@ -195,7 +198,11 @@ def test_promises_have_their_numbers(model):
     small = mosaic(256, 256)[::4, ::4]
     assert len(paces(up, small, 2)["took"]) == 2
     assert deadlines(up, small, 2)["runs"] == 2
-    assert set(throughput(up, (0.01, 0.02), 1)["megapixels_per_second"]) == {0.01, 0.02}
+    rates = throughput(up, (0.01, 0.02), 1)["megapixels_per_second"]
+    assert {name: set(one) for name, one in rates.items()} == {
+        "full": {0.01, 0.02},
+        "routed": {0.01, 0.02},
+    }
 
 
 def test_the_images_are_large_enough():

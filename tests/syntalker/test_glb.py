@@ -129,7 +129,17 @@ def test_the_mesh_lies_on_the_rest_pose_and_faces_outward(document: Document) ->
     assert (np.sum(outward * normals, axis=-1) > 0).all()
 
 
-def test_an_empty_skeleton_of_one_joint_is_still_a_file(tmp_path) -> None:
+def test_a_skeleton_of_one_bone_is_still_a_file(tmp_path) -> None:
     point = Skeleton(("only", "tip"), (-1, 0), [[0, 0, 0], [0, 0.3, 0]])
     path = Motion(np.zeros((1, 2, 3)) + point.rest(), 30.0, point).save(tmp_path / "a.glb")
     assert Document(path.read_bytes()).json["asset"]["version"] == "2.0"
+
+
+@pytest.mark.parametrize("joints", [1, 2])
+def test_without_any_bone_the_mesh_is_a_point_that_can_be_drawn(tmp_path, joints: int) -> None:
+    names, parents = ("only", "same")[:joints], (-1, 0)[:joints]
+    nothing = Skeleton(names, parents, np.zeros((joints, 3)))
+    path = Motion(np.zeros((2, joints, 3)), 30.0, nothing).save(tmp_path / "a.glb")
+    document = Document(path.read_bytes())
+    assert all(entry["count"] > 0 for entry in document.json["accessors"])
+    assert all(np.isfinite(document.array(k)).all() for k in range(len(document.json["accessors"])))

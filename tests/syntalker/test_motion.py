@@ -103,6 +103,64 @@ def test_pickled_arrays_are_not_loaded(tmp_path) -> None:
         Motion.load(tmp_path / "text.npz")
 
 
+CONTENT = {
+    "positions": np.zeros((2, 2, 3)),
+    "fps": np.array(30.0),
+    "names": np.array(["a", "b"]),
+    "parents": np.array([-1, 0]),
+    "offsets": np.zeros((2, 3)),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parents": np.array([1, 0])}, "first joint is the root"),
+        ({"parents": np.array(3)}, "not a motion"),
+        ({"fps": np.array([30.0, 24.0])}, "not a motion"),
+        ({"fps": np.array("x")}, "not a motion"),
+        ({"audio": np.zeros(5)}, "audio_rate"),
+        ({"prompt_times": np.zeros(3), "prompt_words": np.array(["a"])}, "not a motion"),
+        ({"end_joints": np.array([9]), "end_offsets": np.zeros((1, 3))}, "ends"),
+        ({"end_joints": np.array([0]), "end_offsets": np.zeros((1, 2))}, "ends"),
+    ],
+)
+def test_npz_with_arrays_that_do_not_fit_is_refused(tmp_path, change: dict, message: str) -> None:
+    np.savez(tmp_path / "odd.npz", **CONTENT)
+    assert len(Motion.load(tmp_path / "odd.npz")) == 2
+    np.savez(tmp_path / "odd.npz", **CONTENT | change)
+    with pytest.raises(ValueError, match=rf"odd\.npz.*{message}"):
+        Motion.load(tmp_path / "odd.npz")
+
+
+def test_a_damaged_npz_is_refused_by_name(tmp_path) -> None:
+    whole = swinging().save(tmp_path / "a.npz").read_bytes()
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    altered = bytearray(whole)
+    altered[150:200] = bytes(50)  # inside the compressed stream
+    cut, single = whole[: len(whole) // 2], (tmp_path / "one.npy").read_bytes()
+    for damage in (b"", cut, bytes(altered), single):
+        (tmp_path / "bad.npz").write_bytes(damage)
+        with pytest.raises(ValueError, match=r"bad\.npz is no npz of plain arrays"):
+            Motion.load(tmp_path / "bad.npz")
+
+
+def test_amass_files_are_z_up_and_may_wrap_their_rate(tmp_path) -> None:
+    """In AMASS a person who stands is turned by a quarter about x."""
+    poses = np.zeros((2, 156))
+    poses[:, 0] = np.pi / 2
+    arrays = {"poses": poses, "trans": np.array([[0.0, 0.0, 0.9]] * 2)}
+    arrays |= {"mocap_framerate": np.array([120.0]), "dmpls": np.zeros((2, 8))}
+    np.savez(tmp_path / "amass.npz", **arrays)
+    motion = Motion.load(tmp_path / "amass.npz")
+    assert motion.fps == 120
+    head, foot = motion.positions[0, 15], motion.positions[0, 10]
+    assert head[1] - foot[1] > 1.3
+    np.savez(tmp_path / "none.npz", poses=np.zeros((0, 165)), trans=np.zeros((0, 3)))
+    with pytest.raises(ValueError, match=r"none\.npz: poses .* hold no frame"):
+        Motion.load(tmp_path / "none.npz")
+
+
 def test_the_beat2_sample_stands_and_talks(shared) -> None:
     motion = Motion.load(shared / "data" / "motion" / "beat2" / "2_scott_0_1_1_60s.npz")
     assert (len(motion), motion.fps, motion.skeleton) == (1800, 30.0, BODY_HANDS)

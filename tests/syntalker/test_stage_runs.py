@@ -138,6 +138,13 @@ def test_a_readers_folder_is_read(tmp_path):
     np.save(tmp_path / "new_joint_vecs" / "000009.npy", np.zeros((5, 7), np.float32))
     with pytest.raises(ValueError, match="width 7"):
         recipes.read_folder(tmp_path)
+    for damage in (b"", (tmp_path / "new_joint_vecs" / "000000.npy").read_bytes()[:200]):
+        (tmp_path / "new_joint_vecs" / "000009.npy").write_bytes(damage)
+        with pytest.raises(DataError, match=r"000009\.npy"):
+            recipes.read_folder(tmp_path)
+    np.save(tmp_path / "new_joint_vecs" / "000009.npy", np.float32(1))
+    with pytest.raises(DataError, match=r"000009\.npy"):
+        recipes.read_folder(tmp_path)
 
 
 def test_full_length_command_records_and_keeps_the_model(tmp_path, monkeypatch):

@@ -272,6 +272,11 @@ def test_damaged_model_files_are_refused(corpus, tmp_path):
     plan = save_model(codec, tmp_path / "m")
     weights = tmp_path / "m.safetensors"
     whole, content = plan.read_text(), weights.read_bytes()
+
+    def dotted(p: dict) -> dict:
+        parts = {f"a.{name}": own for name, own in p["codec"]["parts"].items()}
+        return p | {"codec": p["codec"] | {"parts": parts}}
+
     with pytest.raises(ModelFileError, match="cannot be read"):
         load_model(tmp_path / "other")
     weights.write_bytes(content[:-4])
@@ -279,6 +284,7 @@ def test_damaged_model_files_are_refused(corpus, tmp_path):
         load_model(plan)
     weights.write_bytes(content)
     for damage, message in (
+        (dotted, "does not fit"),
         (lambda p: p | {"version": 2}, "version 2"),
         (lambda p: p | {"extra_key": 1}, "damaged"),
         (lambda p: {k: v for k, v in p.items() if k != "codec"}, "describes no model"),

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from lithe.syntalker.embedding_cache import embed
 from lithe.syntalker.minilm import SentenceEncoder, TextModelError, find_model
@@ -99,7 +100,10 @@ def test_damaged_cache_is_made_again(tmp_path):
         path.write_bytes(damage)
         again = embed(encoder, CAPTIONS, tmp_path)
         assert torch.equal(first.words, again.words)
-    assert encoder.calls == 4
+    tensors = dict(zip(("words", "spoken", "sentences"), first))
+    save_file(tensors | {"spoken": torch.tensor(True)}, path)  # of no dimension
+    assert torch.equal(embed(encoder, CAPTIONS, tmp_path).spoken, first.spoken)
+    assert encoder.calls == 5
 
 
 @pytest.mark.parametrize(

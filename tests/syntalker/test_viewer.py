@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lithe.syntalker import BODY, BODY_HANDS, Motion, Prompt
+from lithe.syntalker import BODY, BODY_HANDS, Motion, Prompt, viewer
 
 STATIC = Path(__file__).resolve().parents[2] / "book" / "_static"
 
@@ -67,6 +67,15 @@ def test_the_same_sound_is_carried_once() -> None:
     assert a.show(b).html().count("<audio") == 1
     assert a.show(b, still(30, audio=other)).html().count("<audio") == 2
     assert still(30, audio=(np.zeros(0), 16000)).show().html().count("<audio") == 0
+
+
+def test_every_sound_lasts_as_long_as_the_longest_motion(monkeypatch) -> None:
+    """The sound leads: where it ended first, the longer motion beside it was never shown."""
+    lasts: list[float] = []
+    monkeypatch.setattr(viewer, "data_uri", lambda *sound: lasts.append(sound[2]) or "data:,")
+    sound = (np.sin(np.arange(16000) / 20), 16000)
+    still(30, audio=sound).show(still(90)).html()
+    assert lasts == [3.0]
 
 
 def test_labels_and_prompts_cannot_break_out_of_the_page() -> None:

@@ -55,6 +55,6 @@ def _read(path: Path, n: int, width: int) -> Embedded | None:
         found = Embedded(**stored)
     except (OSError, SafetensorError, TypeError):
         return None
-    s = found.spoken.shape[-1]
+    s = found.words.shape[1] if found.words.ndim == 3 else -1
     fits = found.words.shape == (n, s, width) and found.spoken.shape == (n, s)
     return found if fits and found.sentences.shape == (n, width) else None

@@ -27,11 +27,12 @@ from lithe.syntalker.stage3 import DiffusionStep, train_denoiser
 from lithe.training import History
 
 __all__ = [
+    "SPACES",
     "Foundation",
+    "a_space",
     "both_corpora",
     "contend",
     "foundation",
-    "kinds",
     "resting",
     "scene",
     "untrained",
@@ -45,28 +46,22 @@ WORD_WIDTH = 32
 
 @dataclass(frozen=True, eq=False)
 class Foundation:
-    """Stages 1 and 2 of one seed, which all variants of stage 3 share.
+    """Stages 1 and 2 of one seed, which the variants of stage 3 share.
 
     Attributes:
         codec: trained and calibrated.
-        spaces: by kind, those that the config's variants need.
-        metrics: of all of them, by their kind.
+        space: the aligned one.
+        metrics: of both; those of the space begin with ``aligned_``.
     """
 
     codec: BodyCodec
-    spaces: Mapping[str, AlignedSpace]
+    space: AlignedSpace
     metrics: Mapping[str, Any]
 
 
 def scene(config: GenerationConfig) -> Scene:
     """The world that a config asks for."""
     return lived(config.clips, config.held_out, config.actions)
-
-
-def kinds(config: GenerationConfig) -> tuple[str, ...]:
-    """Kinds of space that the variants need, ``"aligned"`` among them."""
-    needed = {"aligned", *(VARIANTS[name].space for name in config.variants)}
-    return tuple(kind for kind in SPACES if kind in needed)
 
 
 @lru_cache(maxsize=1)
@@ -78,32 +73,32 @@ def foundation(config: GenerationConfig, seed: int, directory: Path | None = Non
         seed: of first weights and order.
         directory: for checkpoints.
     """
-    world = scene(config)
-    own = {name: directory and directory / name for name in ("codec", *SPACES)}
     coded = contend_codec(
         "parts",
-        world.corpus(),
+        scene(config).corpus(),
         config.codec_config(),
         config.codec_training(seed),
         stride=config.codec_stride,
-        directory=own["codec"],
+        directory=directory and directory / "codec",
     )
-    spaces: dict[str, Outcome] = {}
-    for kind in kinds(config):
-        spaces[kind] = contend_space(
-            SPACES[kind],
-            world.corpus(few=kind == "few"),
-            config.text_encoder(),
-            config.space_config(),
-            config.space_training(seed),
-            most=config.frames,
-            directory=own[kind],
-        )
-    metrics = dict(coded.metrics)
-    for kind, found in spaces.items():
-        metrics |= {f"{kind}_{name}": value for name, value in found.metrics.items()}
-    models = {kind: found.model for kind, found in spaces.items()}
-    return Foundation(coded.model, models, metrics)
+    space = a_space(config, "aligned", seed, directory)
+    metrics = {f"aligned_{name}": value for name, value in space.metrics.items()}
+    return Foundation(coded.model, space.model, dict(coded.metrics) | metrics)
+
+
+def a_space(
+    config: GenerationConfig, kind: str, seed: int, directory: Path | None = None
+) -> Outcome:
+    """Train a space of some kind: a key of :data:`SPACES`. Other arguments as above."""
+    return contend_space(
+        SPACES[kind],
+        scene(config).corpus(few=kind == "few"),
+        config.text_encoder(),
+        config.space_config(),
+        config.space_training(seed),
+        most=config.frames,
+        directory=directory and directory / f"space-{kind}",
+    )
 
 
 def both_corpora(config: GenerationConfig, variant: Variant) -> BothCorpora:
@@ -137,7 +132,10 @@ def contend(
     """
     variant, world = VARIANTS[name], scene(config)
     data, text = both_corpora(config, variant), config.text_encoder()
-    space = _with_length(base.spaces[variant.space], config, variant.unit)
+    space = base.space
+    if variant.space != "aligned":
+        space = a_space(config, variant.space, seed, directory).model
+    space = _with_length(space, config, variant.unit)
     step = DiffusionStep(
         data,
         base.codec,
@@ -155,7 +153,12 @@ def contend(
         generator=generator_for(seed, FIRST_WEIGHTS),
     )
     history = train_denoiser(
-        network, data, step, config.training(seed), directory=directory, progress=False
+        network,
+        data,
+        step,
+        config.training(seed),
+        directory=directory and directory / "denoiser",
+        progress=False,
     )
     averaged = network if history.ema is None else history.ema.network
     rest = resting(base.codec, world, config.window)

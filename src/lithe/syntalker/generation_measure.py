@@ -42,6 +42,8 @@ BEFORE = 0.6
 SIGMA = 0.1
 WRISTS = (20, 21)
 ANKLES, SHOULDERS, HIPS = (7, 8), (16, 17), (1, 2)
+#: Strides a second, from dawdling to running: what is slower is sway, what is faster noise.
+STRIDES = (0.4, 2.5)
 #: Frames of a piece, and numbers that describe one, for Fréchet distances.
 PIECE, WIDTH = 32, 24
 
@@ -147,20 +149,21 @@ def coherence(clips: np.ndarray) -> float:
     """How fixed the phase between legs and trunk is: phase-locking value, 0 to 1.
 
     Source: SynTalker spec 11.3. Legs: which ankle is ahead; trunk: twist of the shoulders against
-    the hips. The first second is left out.
+    the hips; both at the rates people step at. The first second is left out.
 
     Args:
         clips: of people who walk ``(n, t, j, 3)``.
     """
-    from scipy.signal import detrend, hilbert
+    from scipy.signal import butter, hilbert, sosfiltfilt
 
+    band = butter(2, STRIDES, "bandpass", fs=FPS, output="sos")
     values = []
     for p in np.asarray(clips, np.float64)[:, round(FPS) :]:
         hips, shoulders = (_heading(p, pair) for pair in (HIPS, SHOULDERS))
         ahead = np.stack([np.sin(hips), np.cos(hips)], 1)
         legs = ((p[:, ANKLES[0]] - p[:, ANKLES[1]])[:, [0, 2]] * ahead).sum(1)
         twist = np.unwrap(shoulders) - np.unwrap(hips)
-        phases = [np.angle(hilbert(detrend(x))) for x in (legs, twist)]
+        phases = [np.angle(hilbert(sosfiltfilt(band, x))) for x in (legs, twist)]
         values.append(abs(np.exp(1j * (phases[0] - phases[1])).mean()))
     return float(np.mean(values))
 

@@ -26,7 +26,7 @@ from lithe.experiments import (
     whole_number,
 )
 from lithe.syntalker.bundle import Bundle
-from lithe.syntalker.generation_contest import Foundation, contend, foundation, kinds, scene
+from lithe.syntalker.generation_contest import Foundation, contend, foundation, scene
 from lithe.syntalker.generation_settings import VARIANTS, GenerationConfig
 from lithe.syntalker.generation_trials import real, sweep, trial
 from lithe.training import History
@@ -63,10 +63,10 @@ _JUDGED = _modules(
 )
 _LOOP = ("lithe.training", "lithe.data.seeding")
 SOURCES = (*_WORLD, *_BEFORE, *_STAGE3, *_JUDGED, *_LOOP)
-#: Fields that only stage 3 and what comes after looks at.
+#: Fields that stages 1 and 2 do not look at.
 LATER = {
     *("window", "stride", "from_start", "denoiser_width", "denoiser_layers", "speech", "draws"),
-    *("epochs", "batch", "lr", "ema"),
+    *("epochs", "batch", "lr", "ema", "performers", "seconds", "steps"),
 }
 
 
@@ -89,11 +89,9 @@ class _Experiments(Experiments[GenerationConfig]):
         return ((BASE, job[1]), *(((FULL, job[1]),) if job[0] == SWEEPS else ()))
 
     def params(self, config: GenerationConfig, job: Job, root: str | Path | None) -> dict[str, Any]:
-        left_out = (SELECTION - {"variants"}) | {"sweeps"}
-        chosen = config.model_dump(mode="json", exclude=left_out | {"variants"})
+        chosen = config.model_dump(mode="json", exclude=SELECTION | {"sweeps"})
         if job[0] == BASE:
-            kept = {key: value for key, value in chosen.items() if key not in LATER}
-            return kept | {"spaces": list(kinds(config))}
+            return {key: value for key, value in chosen.items() if key not in LATER}
         name = "full" if job[0] == SWEEPS else job[0].removeprefix(PREFIX)
         return chosen | {"variant": VARIANTS[name].model_dump(mode="json")}
 

@@ -17,7 +17,7 @@ from lithe.syntalker.text import HashingEncoder, TextEncoder
 from lithe.syntalker.vqvae import CodecConfig, temperature_of
 from lithe.training import TrainConfig
 
-__all__ = ["GenerationConfig", "VARIANTS", "Variant"]
+__all__ = ["VARIANTS", "GenerationConfig", "Variant"]
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]

@@ -146,7 +146,7 @@ def motion_prompts(
     bundle: Bundle, world: Scene, asked: Sequence[Asked], frames: int
 ) -> Tensor | None:
     """For each task, the place of an unseen motion that does it ``(n, prompt)``, if there is."""
-    found = {does: clip for does, clip in zip(world.does, world.unseen_movers, strict=True)}
+    found = dict(zip(world.does, world.unseen_movers, strict=True))
     if any(one not in found for one in asked):
         return None
     middle = [found[one].features for one in asked]

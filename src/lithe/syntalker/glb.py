@@ -113,8 +113,9 @@ def _bones(skeleton: Skeleton) -> list[tuple[int, np.ndarray]]:
 
 def _mesh(skeleton: Skeleton, buffer: _Buffer) -> dict[str, Any]:
     rest = skeleton.rest()
-    corners, owners = [np.zeros((0, 3, 3), dtype=np.float32)], []
-    for joint, bone in _bones(skeleton):
+    corners, owners = [], []
+    # a mesh needs a triangle: without any bone a point marks the root
+    for joint, bone in _bones(skeleton) or [(0, np.array([0.0, 1e-3, 0.0]))]:
         corners.append(rest[joint] + _octahedron(bone))
         owners += [joint] * (corners[-1].shape[0] * 3)
     faces = np.concatenate(corners).astype(np.float32)

@@ -121,7 +121,7 @@ def load_model(path: str | Path) -> tuple[BodyCodec | AlignedSpace, dict[str, An
     try:
         model = described.build()
         model.load_state_dict(load(weights))
-    except (ValueError, RuntimeError, SafetensorError) as error:
+    except (ValueError, KeyError, RuntimeError, SafetensorError) as error:  # KeyError: "a.b"
         raise ModelFileError(f"{plan_path} does not fit its weights: {error}") from error
     return model.eval(), plan.extra
 

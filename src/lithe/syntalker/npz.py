@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,15 @@ from lithe.syntalker.motion import Motion, Prompt
 from lithe.syntalker.skeleton import Skeleton
 
 __all__ = ["load", "save"]
+
+#: Arrays that AMASS files have and BEAT2 files have not; in AMASS z points up.
+AMASS = {"dmpls", "mocap_time_length", "pose_body"}
+#: What numpy and zipfile raise on a file that is cut short, altered, or of another kind.
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, MemoryError),
+    *(ValueError, TypeError, EOFError, AttributeError),
+)
+_NEEDED = {"positions", "fps", "names", "parents", "offsets"}
 
 
 def save(motion: Motion, path: str | Path) -> Path:
@@ -44,22 +54,41 @@ def save(motion: Motion, path: str | Path) -> Path:
 def load(path: str | Path) -> Motion:
     """Read a motion that :func:`save` wrote, or one of SMPL-X (see :mod:`lithe.syntalker.smplx`).
 
+    SMPL-X poses are taken as y up, as in BEAT2; those of AMASS, told by its other arrays, as z up.
+
     Raises:
         ValueError: no npz, or one without the arrays of either kind.
         FileNotFoundError: there is no such file.
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError) as error:
+        # opened here: of a file that is cut short numpy would leave its handle open
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except _UNREADABLE as error:
         raise ValueError(f"{path.name} is no npz of plain arrays: {error}") from error
+    arrays = {name: array for name, array in found.items() if isinstance(array, np.ndarray)}
     if "poses" in arrays:
-        return smplx.motion(arrays, path.name)
-    missing = {"positions", "fps", "names", "parents", "offsets"} - arrays.keys()
+        return _poses(arrays, path.name)
+    missing = _NEEDED - arrays.keys()
     if missing:
         raise ValueError(f"{path.name} has no {', '.join(sorted(missing))}: not a motion")
-    return _motion(arrays)
+    try:
+        return _motion(arrays)
+    except (TypeError, KeyError, IndexError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path.name} is not a motion: {error}") from error
+
+
+def _poses(arrays: dict[str, np.ndarray], name: str) -> Motion:
+    """SMPL-X arrays; some files hold the frame rate as an array of one number."""
+    if not arrays["poses"].size:
+        raise ValueError(f"{name}: poses {arrays['poses'].shape} hold no frame")
+    rates = {
+        key: array.reshape(())
+        for key, array in arrays.items()
+        if key.startswith("mocap_frame") and array.size == 1
+    }
+    return smplx.motion(arrays | rates, name, "z" if AMASS & arrays.keys() else "y")
 
 
 def _motion(arrays: dict[str, np.ndarray]) -> Motion:
@@ -70,6 +99,8 @@ def _motion(arrays: dict[str, np.ndarray]) -> Motion:
         arrays["offsets"],
         tuple((int(joint), tuple(tip.tolist())) for joint, tip in tips),
     )
+    if not all(0 <= joint < len(skeleton) and len(tip) == 3 for joint, tip in skeleton.ends):
+        raise ValueError(f"ends {skeleton.ends} are not (joint, (x, y, z))")
     audio = (arrays["audio"], int(arrays["audio_rate"])) if "audio" in arrays else None
     times = arrays.get("prompt_times", np.empty((0, 2))).tolist()
     words = arrays.get("prompt_words", np.empty((0, 2), dtype=str)).tolist()

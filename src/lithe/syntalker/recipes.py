@@ -92,7 +92,7 @@ def _read_clip(folder: Path, name: str) -> FeatureClip:
             captions = [line.partition("#")[0].strip() for line in lines]
         clip = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
         return FeatureClip(clip, tuple(filter(None, captions)), name=name)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, EOFError, ValueError, TypeError, IndexError) as error:
         raise DataError(f"{path}: {error}") from error
 
 

@@ -90,11 +90,12 @@ class Viewer:
         )
 
     def _sounds(self) -> str:
-        """Each different sound once."""
+        """Each different sound once, filled to the longest motion: its end ends the playing."""
+        longest = max(motion.seconds for motion in self.motions)
         sounds: dict[str, str] = {}
         for motion, label in zip(self.motions, self.labels):
             if motion.audio is not None and len(motion.audio[0]):
-                sounds.setdefault(data_uri(*motion.audio, motion.seconds), label)
+                sounds.setdefault(data_uri(*motion.audio, longest), label)
         return "".join(
             f'<audio controls preload="auto" data-label="{html.escape(label)}" '
             f'aria-label="Sound of {html.escape(label)}" src="{source}"></audio>\n'

@@ -57,7 +57,7 @@ def aims(result: Mapping[str, Any]) -> list[Aim]:
         for backbone, kinds in part.items():
             found += _of_curves(f"{backbone}_t{threads}", f"{backbone}, {threads} threads", kinds)
     paces, missed = result["paces"]["median_off"], result["deadlines"]["missed"]
-    spread = result["throughput"]["spread"]
+    spread = result["throughput"]["spread"]["full"]
     found += [
         Aim("ms_median_off", "median miss of a budget in ms", 100 * paces, most=5, unit="%"),
         Aim("deadlines_missed", "deadlines missed", missed, most=0, unit=""),

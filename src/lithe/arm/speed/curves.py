@@ -12,6 +12,7 @@ from torch import nn
 
 from lithe.arm.branches import Branches
 from lithe.arm.budget import BudgetError
+from lithe.arm.calibrate import PATCH, STEP
 from lithe.arm.degrade import degrade
 from lithe.arm.executors import Run, kind_of, layout_of
 from lithe.arm.metrics import psnr
@@ -65,7 +66,7 @@ def curve(
         ``routed``, by table and at random, per budget; ``bounds`` and ``released_bounds``, see
         :class:`lithe.arm.speed.bounds.Oracle`.
     """
-    sharp, small = degrade(image, branches.scale)
+    sharp, small = _covered(*degrade(image, branches.scale))
     fixed, made = _fixed(branches, small, sharp, repeats)
     up = Upscaler(branches, known["mse"], halo="visible")
     up.tune()
@@ -93,6 +94,13 @@ def curve(
         "bounds": {name: oracle.against_whole(whole, loss) for name, loss in LOSSES.items()},
         "released_bounds": [oracle.against(loop["ms"], loop["psnr"]) for loop in loops],
     }
+
+
+def _covered(sharp: np.ndarray, small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The corner that released patches cover, so that all are judged on the same pixels."""
+    scale = len(sharp) // len(small)
+    rows, columns = (side - (side - PATCH) % STEP for side in small.shape[:2])
+    return sharp[: rows * scale, : columns * scale], small[:rows, :columns]
 
 
 def _fixed(

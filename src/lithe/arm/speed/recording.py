@@ -121,10 +121,12 @@ def _promises(result: Mapping[str, Any]) -> Metrics:
         "ms_worst_off": {"value": 100 * paces["worst_off"], "unit": "%", "n": len(paces["took"])},
         "deadlines_missed": {"value": late["missed"], "n": late["runs"]},
         "deadline_share_used": {"value": 100 * late["median_share_used"], "unit": "%"},
-        "size_spread": {"value": 100 * sizes["spread"], "unit": "%"},
+        "size_spread": {"value": 100 * sizes["spread"]["full"], "unit": "%"},
+        "size_spread_routed": {"value": 100 * sizes["spread"]["routed"], "unit": "%"},
     }
-    for size, rate in sizes["megapixels_per_second"].items():
-        metrics[f"mp_per_second_{size:g}"] = {"value": rate, "unit": "MP/s"}
+    for name, rates in sizes["megapixels_per_second"].items():
+        for size, rate in rates.items():
+            metrics[f"mp_per_second_{name}_{size:g}"] = {"value": rate, "unit": "MP/s"}
     if "memory" in result:
         metrics["gb_8k"] = {"value": result["memory"]["gb"], "unit": "GB"}
         metrics["seconds_8k"] = {"value": result["memory"]["seconds"], "unit": "s"}
