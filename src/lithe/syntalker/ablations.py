@@ -123,11 +123,14 @@ def body_of(
 def _as_large(config: CodecConfig, parts: int) -> CodecConfig:
     """One body with the codes of all parts together, and about as many weights."""
     wider = math.sqrt(parts)
+    latent = round(config.latent * wider)
     return config.model_copy(
         update={
             "layers": config.layers * parts,
             "width": round(config.width * wider),
-            "latent": round(config.latent * wider),
+            "latent": latent,
+            # squared distances grow with the width of a code; see vqvae.temperature_of
+            "temperature": config.temperature * latent / config.latent,
         }
     )
 
@@ -233,6 +236,12 @@ def contend_space(
 
 
 def _exchanged(clips: Sequence[FeatureClip], generator: Generator) -> list[FeatureClip]:
-    """The same clips, each with the captions of another."""
+    """The same clips, each with the captions of another that says something else, if one does."""
     order = torch.randperm(len(clips), generator=generator).tolist()
-    return [replace(clip, captions=clips[k].captions) for clip, k in zip(clips, order)]
+    after = order[1:] + order[:1]  # one ring: none keeps its own
+    lender = dict(zip(order, after))
+    for k in order:
+        if set(clips[lender[k]].captions) == set(clips[k].captions):
+            others = (j for j in order if set(clips[j].captions) != set(clips[k].captions))
+            lender[k] = next(others, lender[k])
+    return [replace(clip, captions=clips[lender[k]].captions) for k, clip in enumerate(clips)]

@@ -2,7 +2,7 @@
 
 Angles are degrees, applied in the order of a joint's channels. Position channels take the place of
 the joint's offset, as in Blender. The format names no unit: a skeleton that would be over 10 m tall
-is read as centimetres.
+is read as centimetres, one that would be over 10 m even so as millimetres.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ __all__ = ["load", "parse", "save"]
 
 #: A rest pose that extends over more than this many units is not in metres.
 TALLEST = 10.0
-CENTIMETRE = 0.01
+CENTIMETRE, MILLIMETRE = 0.01, 0.001
 _CHANNEL = re.compile(r"([xyz])(position|rotation)$", re.IGNORECASE)
 #: How saved angles are ordered; the same as in the CMU files.
 ORDER = "ZYX"
@@ -45,7 +47,8 @@ def load(path: str | Path, scale: float | None = None) -> Motion:
 
     Args:
         path: the file.
-        scale: metres per unit of the file; by default 1, or 0.01 where the skeleton is too tall.
+        scale: metres per unit of the file; by default 1, or 0.01 or 0.001 where the skeleton is too
+            tall.
 
     Returns:
         Motion on the file's own skeleton, its joints in the file's order (canonical joints in
@@ -57,9 +60,11 @@ def load(path: str | Path, scale: float | None = None) -> Motion:
     path = Path(path)
     raw = path.read_bytes()
     try:
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8", "replace")
+        text = (gzip.decompress(raw) if path.suffix.lower() == ".gz" else raw).decode(
+            "utf-8-sig", "replace"
+        )
         return parse(text, scale)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path.name}: {error}") from error
 
 
@@ -162,19 +167,26 @@ def _frames(text: str, width: int) -> tuple[np.ndarray, float]:
         raise ValueError(f"{len(values)} numbers where {count} frames x {width} channels belong")
     if not np.isfinite(values).all():
         raise ValueError("the frames hold NaN or infinity")
-    return values.reshape(count, width), _rate(1.0 / time)
+    return values.reshape(count, width), _rate(head[2])
 
 
-def _rate(fps: float) -> float:
-    """Frame times are written with few digits: 0.033333 means 30, 0.0083333 means 120."""
-    return float(round(fps)) if abs(fps - round(fps)) < 2e-3 * fps and fps > 1 else fps
+def _rate(time: str) -> float:
+    """Frame times are written with few digits: 0.033333 means 30, 0.0083333 means 120.
+
+    But 0.0333667 means 29.97: rounded to 30, motion would slip by 60 ms a minute against its sound.
+    """
+    seconds, digit = float(time), 10.0 ** int(Decimal(time).as_tuple().exponent)
+    whole = round(1.0 / seconds)
+    close = whole and abs(1.0 / whole - seconds) <= max(digit, 1e-4 * seconds)
+    return float(whole) if close else 1.0 / seconds
 
 
 def _scale(joints: list[_Joint]) -> float:
     places = np.zeros((len(joints), 3))
     for k, joint in enumerate(joints[1:], start=1):
         places[k] = places[joint.parent] + joint.offset
-    return CENTIMETRE if np.ptp(places, axis=0).max() > TALLEST else 1.0
+    extent = np.ptp(places, axis=0).max()
+    return next((u for u in (1.0, CENTIMETRE) if u * extent <= TALLEST), MILLIMETRE)
 
 
 def _skeleton(

@@ -21,7 +21,7 @@ from lithe.syntalker.longform import Generation, Roll, generate_latents
 from lithe.syntalker.sampler import Sampling
 from lithe.syntalker.timeline import STRENGTH, Timeline
 
-__all__ = ["Made", "Stage"]
+__all__ = ["Made", "Stage", "motion_prompts"]
 
 NOISE = 4  # random stream
 FPS = 30.0

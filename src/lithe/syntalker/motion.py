@@ -15,6 +15,7 @@ import torch
 
 from lithe.syntalker.kinematics import fit_skeleton, fk, rotations_from
 from lithe.syntalker.skeleton import Skeleton, skeleton_for
+from lithe.syntalker.sound import CHANNELS, scaled
 
 if TYPE_CHECKING:
     from lithe.syntalker.viewer import Viewer
@@ -58,7 +59,8 @@ class Motion:
         fps: frames per second.
         skeleton: the ``j`` joints; by default the canonical one of 22 or 52 joints.
         rotations: local rotations ``(t, j, 3, 3)``; the positions are theirs by forward kinematics.
-        audio: ``(samples, rate)``, samples ``(n,)`` or ``(n, channels)`` in -1..1.
+        audio: ``(samples, rate)``, samples ``(n,)`` or ``(n, channels)``, float in -1..1 or
+            integer PCM.
         prompts: what was asked for, for the viewer's track.
 
     Raises:
@@ -236,8 +238,9 @@ def _checked_audio(audio: tuple[np.ndarray, int] | None) -> tuple[np.ndarray, in
     if audio is None:
         return None
     samples, rate = audio
-    samples = _array(samples, "samples of the sound")
-    if samples.ndim not in (1, 2) or not (int(rate) == rate and rate > 0):
+    samples = _array(scaled(np.asarray(samples)), "samples of the sound")
+    shaped = samples.ndim == 1 or (samples.ndim == 2 and samples.shape[1] <= CHANNELS)
+    if not shaped or not (int(rate) == rate and rate > 0):
         raise ValueError(
             f"sound is (samples, rate) with (n,) or (n, channels), not {samples.shape} at {rate}"
         )

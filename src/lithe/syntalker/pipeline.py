@@ -251,7 +251,7 @@ def _spoken(wave: np.ndarray, transcript: str | Path | None) -> Speech:
     """Samples with their words: from a file of timed words, or spread over the sound."""
     if transcript is None:
         return Speech(wave)
-    suffix = Path(transcript).suffix.lower() if len(str(transcript)) < 1000 else ""
+    suffix = Path(transcript).suffix.lower() if len(str(transcript)) < 250 else ""
     if suffix in READERS:
         return Speech(wave, tuple(read_words(transcript)))
     if isinstance(transcript, Path) or suffix == ".txt":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,11 +20,14 @@ _ALIASES = {
     "pelvis": ("hips", "hip", "pelvis", "root"),
     "head": ("head",),
     "left_hip": ("leftupleg", "leftupperleg", "leftthigh", "lefthip", "lthigh", "lhip"),
-    "left_knee": ("leftleg", "leftlowerleg", "leftshin", "leftcalf", "leftknee", "lshin", "lknee"),
+    "left_knee": (
+        *("leftleg", "leftlowerleg", "leftshin", "leftcalf", "leftknee"),
+        *("lshin", "lcalf", "lknee"),
+    ),
     "left_ankle": ("leftfoot", "leftankle", "lfoot", "lankle"),
-    "left_foot": ("lefttoebase", "lefttoe", "lefttoes", "ltoe", "ltoes"),
+    "left_foot": ("lefttoebase", "lefttoe", "lefttoes", "ltoe", "ltoes", "ltoe0", "lball"),
     "left_shoulder": ("leftarm", "leftuparm", "leftupperarm", "lupperarm", "larm"),
-    "left_elbow": ("leftforearm", "leftlowerarm", "leftelbow", "lforearm", "lelbow"),
+    "left_elbow": ("leftforearm", "leftlowerarm", "leftelbow", "lforearm", "llowerarm", "lelbow"),
     "left_wrist": ("lefthand", "leftwrist", "lhand", "lwrist"),
 }
 _TRUNK = ("spine1", "spine2", "spine3", "neck")
@@ -75,7 +78,7 @@ def sources(
         given = {name: name for name in target.names} | given
     for name, other in given.items():
         weights[target.index(name), source.index(other)] = 1.0
-    plain = {_plain(name): k for k, name in reversed(list(enumerate(source.names)))}
+    plain = {name: k for k, name in reversed(list(enumerate(_plain(source.names))))}
     for k, name in enumerate(target.names):
         if not weights[k].any() and name not in _TRUNK and not name.endswith("collar"):
             weights[k, _found(name, plain, source)] = 1.0
@@ -83,8 +86,14 @@ def sources(
     return weights
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.rpartition(":")[2].lower())
+def _plain(names: Sequence[str]) -> list[str]:
+    """Names without what all of them begin with ("mixamorig"), and with the side first."""
+    lower = [name.rpartition(":")[2].lower() for name in names]
+    sided = [re.sub(r"^(.+)[._ ]([lr])$", r"\2\1", name) for name in lower]
+    bare = [re.sub(r"[^a-z0-9]", "", name) for name in sided]
+    same = [len(set(letters)) == 1 for letters in zip(*bare)]
+    shared = [*same, False].index(False) if len(bare) > 1 else 0
+    return [name[shared:] for name in bare]
 
 
 def _aliases(name: str) -> tuple[str, ...]:

@@ -36,8 +36,13 @@ _FEATURES = _modules(
     *("sound", "talkers", "vocabulary", "voice", "world", "world_arms", "world_pose"),
     "world_steps",
 )
-_CODEC = _modules("codebook", "quantizer", "processes", "vqvae", "codec", "seams", "stage1")
-_SPACE = _modules("tmr", "space", "losses", "retrieval", "stage2", "text", "minilm")
+_CODEC = _modules(
+    *("codebook", "quantizer", "processes", "vqvae", "codec", "seams", "settings", "stage1")
+)
+_SPACE = _modules(
+    *("embedding_cache", "losses", "minilm", "retrieval", "settings", "space", "stage2", "text"),
+    "tmr",
+)
 _SHOWN = _modules(
     *("autoencoder", "codec", "codebook", "quantizer", "tmr", "vqvae", "model_exhibits"),
     *("data_exhibits", "amplitude", "sound", "h3d", "kinematics", "skeleton"),
@@ -46,6 +51,7 @@ _MEASURED = _modules(
     *("metric_exhibits", "metrics", "corpora", "smplx", "amplitude", "speech", "words", "losses"),
     *("text", "captions", "movers", "talkers", "voice", "world", "world_arms", "world_pose"),
     *("world_steps", "ik", "noise", "kinematics", "skeleton", "motion", "bvh", "retarget", "sound"),
+    *("rotation", "npz", "vocabulary"),
 )
 #: Modules that decide each kind of record.
 SOURCES = {

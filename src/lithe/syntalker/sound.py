@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["RATE", "clip_samples", "load", "mono", "save"]
+__all__ = ["RATE", "clip_samples", "load", "mono", "save", "scaled"]
 
 #: Samples a second that all of the speech code works at.
 RATE = 16_000
@@ -33,14 +33,15 @@ def mono(wave: np.ndarray, sr: int = RATE) -> np.ndarray:
         raise ValueError("the audio has no samples; give at least one")
     if x.dtype.kind not in "fiub":
         raise ValueError(f"audio of type {x.dtype} is no sound; float or integer PCM is")
-    x = _averaged(_scaled(x))
+    x = _averaged(scaled(x))
     if not np.isfinite(x).all():
         bad = int((~np.isfinite(x)).sum())
         raise ValueError(f"{bad} of {len(x)} audio samples are NaN or infinite; repair them first")
     return np.ascontiguousarray(_resampled(x, sr), np.float32)
 
 
-def _scaled(x: np.ndarray) -> np.ndarray:
+def scaled(x: np.ndarray) -> np.ndarray:
+    """Integer PCM scaled to -1..1 by its type's range; float as it is."""
     if x.dtype.kind == "f":
         return x
     if x.dtype == np.uint8:  # 8-bit PCM lies around 128

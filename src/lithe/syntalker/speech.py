@@ -75,24 +75,31 @@ class Speech:
         if not 0 <= first < last:
             raise ValueError(f"{start} to {stop} s holds nothing of {self.seconds:.2f} s of speech")
         end = (last - first) / RATE
-        inside = [w for w in self.words if w.end > start and w.start < stop]
-        words = [Word(max(0, w.start - start), min(end, w.end - start), w.text) for w in inside]
+        shifted = [(w.start - start, w.end - start, w.text) for w in self.words]
+        words = [Word(max(0, a), min(end, b), text) for a, b, text in shifted if b > 0 and a < end]
         return Speech(self.wave[first:last], tuple(words))
 
 
 def _words(transcript: str | Path | None, wave: np.ndarray) -> list[Word]:
     if transcript is None:
         return []
-    suffix = Path(transcript).suffix.lower() if len(str(transcript)) < 1000 else ""
+    suffix = Path(transcript).suffix.lower() if len(str(transcript)) < 250 else ""
     if suffix in READERS:
         return read_words(transcript)
     if suffix == ".txt":
         if not Path(transcript).is_file():
             raise ValueError(f"no transcript at {transcript}")
-        transcript = Path(transcript).read_text(encoding="utf-8-sig")
-    elif isinstance(transcript, Path):
-        raise ValueError(f"{transcript.name}: a transcript is .txt, {', '.join(READERS)}")
+        transcript = _read_text(Path(transcript))
+    elif isinstance(transcript, Path) or (suffix and Path(transcript).is_file()):
+        raise ValueError(f"{Path(transcript).name}: a transcript is .txt, {', '.join(READERS)}")
     return spread(transcript, wave)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is no text in UTF-8; save it as that") from error
 
 
 def speech_features(

@@ -16,6 +16,8 @@ from lithe.syntalker.sound import RATE
 __all__ = ["Word", "read_words", "spread", "tokens"]
 
 STEP = RATE // 100  # 10 ms
+#: How aligners write that nothing is said.
+SILENT = {"", "sil", "sp", "spn", "<eps>", "<sil>", "[silence]"}
 #: Frames this far below the loud ones (95th percentile) are pauses, in dB.
 PAUSE_DB = -28.0
 
@@ -59,9 +61,11 @@ def read_words(path: str | Path) -> list[Word]:
         raise ValueError(f"no file of words at {path}")
     try:
         found = [Word(*_entry(w)) for w in reader(_text(path))]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, csv.Error, RecursionError) as error:
         raise ValueError(f"{path.name} is not what its suffix says: {error}") from error
-    return sorted((w for w in found if w.text), key=lambda w: (w.start, w.end))
+    return sorted(
+        (w for w in found if w.text.lower() not in SILENT), key=lambda w: (w.start, w.end)
+    )
 
 
 def _entry(item: Sequence) -> tuple[float, float, str]:
@@ -81,12 +85,17 @@ def _textgrid(text: str) -> list[tuple[str, str, str]]:
     if "ooTextFile" not in text[:200]:
         raise ValueError("no Praat text file")
     pattern = r'"(?:[^"]|"")*"|<exists>|(?<![\w\[.])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w\].])'
-    values = re.findall(pattern, text.split("<exists>", 1)[1])
+    _, begun, rest = text.partition("<exists>")
+    values = re.findall(pattern, rest)
+    if not begun or not values:
+        raise ValueError("the text ends before its tiers")
     tiers, at = {}, 1
     for _ in range(int(values[0])):
         kind, name, count = values[at][1:-1], values[at + 1][1:-1], int(values[at + 4])
         width = 3 if kind == "IntervalTier" else 2
         body = values[at + 5 : at + 5 + width * count]
+        if len(body) != width * count:
+            raise ValueError(f"tier {name!r} is cut short: {count} entries promised")
         if width == 3:
             tiers[name] = [tuple(body[k : k + 3]) for k in range(0, len(body), 3)]
         at += 5 + width * count
@@ -104,6 +113,8 @@ def _word_tier(names: list[str]) -> str:
 
 def _ctm(text: str) -> list[tuple[float, float, str]]:
     rows = [line.split() for line in text.splitlines() if line.strip() and line[:2] != ";;"]
+    if short := [" ".join(row) for row in rows if len(row) < 5]:
+        raise ValueError(f"{short[0]!r} is not: file, channel, start, duration, word")
     return [(float(r[2]), float(r[2]) + float(r[3]), r[4]) for r in rows]
 
 
@@ -112,10 +123,14 @@ def _json(text: str) -> list[tuple[float, float, str]]:
     if isinstance(data, dict) and "tiers" in data:  # Montreal aligner
         return data["tiers"][_word_tier(list(data["tiers"]))]["entries"]
     if isinstance(data, dict) and "words" not in data and "word_segments" not in data:
-        segments = data["segments"]
+        segments = data.get("segments")
+        if not isinstance(segments, list) or any("words" not in s for s in segments):
+            raise ValueError("no times of words; let Whisper write them (word_timestamps)")
         data = [word for segment in segments for word in segment["words"]]
     elif isinstance(data, dict):
-        data = data.get("words") or data["word_segments"]
+        data = data["words"] if "words" in data else data["word_segments"]
+    if not isinstance(data, list) or not all(isinstance(word, dict) for word in data):
+        raise ValueError("words are no list of {word, start, end}")
     # an aligner leaves the times of a word out when it cannot place it
     timed = [w for w in data if "start" in w and "end" in w]
     return [(w["start"], w["end"], w.get("word", w.get("text", ""))) for w in timed]
@@ -124,7 +139,7 @@ def _json(text: str) -> list[tuple[float, float, str]]:
 def _table(text: str) -> list[tuple[str, str, str]]:
     delimiter = "\t" if "\t" in text else ","
     head, *rows = csv.reader(text.splitlines(), delimiter=delimiter)
-    names = [name.lower().removesuffix("_s") for name in head]
+    names = [name.strip().lower().removesuffix("_s") for name in head]
     columns = [names.index(n) for n in ("start", "end", "word" if "word" in names else "text")]
     return [tuple(row[c] for c in columns) for row in rows if row]
 
