@@ -50,7 +50,7 @@
       this.path = pathOf(clip, this.positions);
       this.middle = [0, 1, 2].map((axis) => {
         const values = this.path.map((point) => point[axis]);
-        return (Math.min(...values) + Math.max(...values)) / 2;
+        return (values.reduce((a, b) => Math.min(a, b)) + values.reduce((a, b) => Math.max(a, b))) / 2;
       });
     }
 

@@ -85,10 +85,14 @@ class Job:
 
     def at_pace(self, ms: float) -> Work:
         """Paint so that the clock shows ``ms`` at the end."""
-        self._restrict(self.upscaler.latencies, ms)
         gains = _told_apart(self.upscaler.gains(self.painter.pixels))
+        free = self.blocks
+        self._restrict(self.upscaler.latencies, ms)
         costs = self._times(self.upscaler.latencies)
         left = ms - 1000 * (perf_counter() - self.start)
+        if self.blocks.solve(gains, costs, 0.0).cost > left:  # small tiles alone cost too much
+            self.blocks = free
+            costs = self._times(self.upscaler.latencies)
         layout = self.blocks.spend(gains, costs, left)
         work = Work.of(self.blocks, layout, gains, costs, self._batches())
         paced(work, self.painter, ms, self.start, self._painted)

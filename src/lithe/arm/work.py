@@ -12,7 +12,7 @@ from lithe.arm.tiles import Tile
 
 __all__ = ["Work", "reallocate"]
 
-HALVINGS = 50
+HALVINGS = 26  # of 24 powers of ten: a millionth of one; this runs while the clock does
 
 
 @dataclass
