@@ -14,7 +14,7 @@ from lithe.arm.work import Work, reallocate
 __all__ = ["Drift", "paced"]
 
 TOLERANCE = 0.01  # of the budget: less off course than that is left alone
-EVERY = 0.05  # of the budget: how often the course is looked at
+EVERY = 0.03  # of the budget: how often the course is looked at
 
 
 class Drift:

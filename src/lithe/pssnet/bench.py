@@ -223,7 +223,7 @@ def bench(repeats: int = 7, parts: Sequence[str] = PARTS, clock: Clock = "wall")
     """Run the parts that are named and put their results side by side."""
     ways: dict[str, Callable[[], dict]] = {
         "sampling": lambda: paper_sampling(repeats=3),
-        "step": lambda: step(repeats),
+        "step": lambda: step(2 * repeats + 1),
         "switch": switch,
         "table": lambda: table(repeats=4 * repeats + 1, clock=clock),
         "deadline": deadline,
