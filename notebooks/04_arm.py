@@ -208,7 +208,7 @@ assert on.tolist() == [True, False, True, True]
 #
 # ```{literalinclude} ../src/lithe/arm/budget.py
 # :pyobject: allocate
-# :lines: 1-4,20-30
+# :lines: 1-2,22-33
 # ```
 #
 # What are the gains that it adds up?
@@ -248,7 +248,7 @@ assert chosen.tolist() == [0, 1]
 #
 # ```{literalinclude} ../src/lithe/arm/sampling.py
 # :pyobject: sampling_probabilities
-# :lines: 1-3,19-22
+# :lines: 1-2,17-21
 # ```
 #
 # Then three other photographs make its table, and two more are enlarged at twenty budgets by each of the routers.
@@ -496,11 +496,11 @@ plt.show()
 #
 # | promise | measured | aim |
 # |---|---|---|
-# | median miss of ten budgets in milliseconds | {result}`arm/speed-promises/small/0:ms_median_off|.1f` | {given}`5% | definition: aim` |
+# | median miss of ten budgets in milliseconds | {result}`arm/speed-promises/small/0:ms_median_off ; .1f` | {given}`5% | definition: aim` |
 # | deadlines missed beside a busy neighbour, of {result}`arm/speed-promises/small/0:deadlines_missed|n` | {result}`arm/speed-promises/small/0:deadlines_missed` | {given}`0 | definition: aim` |
-# | spread of megapixels a second over sizes from a tenth to 33 megapixels, full quality | {result}`arm/speed-promises/small/0:size_spread|.0f` | {given}`15% | definition: aim` |
-# | the same, routed | {result}`arm/speed-promises/small/0:size_spread_routed|.0f` | |
-# | peak memory at 8K, largest width of CARN | {result}`arm/speed-promises/small/0:gb_8k|.2f` | {given}`1.5 GB | definition: aim` |
+# | spread of megapixels a second over sizes from a tenth to 33 megapixels, full quality | {result}`arm/speed-promises/small/0:size_spread ; .0f` | {given}`15% | definition: aim` |
+# | the same, routed | {result}`arm/speed-promises/small/0:size_spread_routed ; .0f` | |
+# | peak memory at 8K, largest width of CARN | {result}`arm/speed-promises/small/0:gb_8k ; .2f` | {given}`1.5 GB | definition: aim` |
 #
 # To run it again: `python -m lithe.run 04_arm --profile small`; the times, on an idle machine: `python -m lithe.arm.bench --record`.
 # One row of the paper's own tables, at full length: `python -m lithe.arm.run --key carn-test8k --train DIV2K_PAIRS --valid DIV2K_VALID --test TEST8K`, after `python -m lithe.arm.prepare DIV2K_TRAIN_HR DIV2K_PAIRS`.
