@@ -422,16 +422,16 @@ plt.show()
 #
 # | what | measured | aim |
 # |---|---|---|
-# | exact over released sampler, subnets a second, MobileNetV1: median budget, many at once | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_batch_median|.0f` | {given}`10 | definition: aim` |
-# | the same, slowest budget | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_batch_least|.1f` | {given}`1 | definition: aim` |
-# | the same, one at a time: median budget | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_single_median|.1f` | |
-# | the same, one at a time: slowest budget | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_single_least|.1f` | |
-# | a sliced training step over the same subnet made small | {result}`pssnet/bench/small/0:step_cpu_ratio|.3f` | {given}`1.05 | definition: aim` |
-# | a switch between retained subnets | {result}`pssnet/bench/small/0:switch_median_ms|.4f` | {given}`1 ms | definition: aim` |
-# | latency table, median error on unseen subnets | {result}`pssnet/bench/small/0:table_median_error|.3f` | {given}`0.10 | definition: aim` |
-# | control: a line through MACs, median error | {result}`pssnet/bench/small/0:table_macs_error|.3f` | |
-# | latency table, rank correlation | {result}`pssnet/bench/small/0:table_spearman|.3f` | {given}`0.95 | definition: aim` |
-# | control: MACs alone, rank correlation | {result}`pssnet/bench/small/0:table_macs_spearman|.3f` | |
+# | exact over released sampler, subnets a second, MobileNetV1: median budget, many at once | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_batch_median ; .0f` | {given}`10 ; definition: aim` |
+# | the same, slowest budget | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_batch_least ; .1f` | {given}`1 ; definition: aim` |
+# | the same, one at a time: median budget | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_single_median ; .1f` | |
+# | the same, one at a time: slowest budget | {result}`pssnet/bench/small/0:sampling_mobilenet_v1_single_least ; .1f` | |
+# | a sliced training step over the same subnet made small | {result}`pssnet/bench/small/0:step_cpu_ratio ; .3f` | {given}`1.05 ; definition: aim` |
+# | a switch between retained subnets | {result}`pssnet/bench/small/0:switch_median_ms ; .4f` | {given}`1 ms ; definition: aim` |
+# | latency table, median error on unseen subnets | {result}`pssnet/bench/small/0:table_median_error ; .3f` | {given}`0.10 ; definition: aim` |
+# | control: a line through MACs, median error | {result}`pssnet/bench/small/0:table_macs_error ; .3f` | |
+# | latency table, rank correlation | {result}`pssnet/bench/small/0:table_spearman ; .3f` | {given}`0.95 ; definition: aim` |
+# | control: MACs alone, rank correlation | {result}`pssnet/bench/small/0:table_macs_spearman ; .3f` | |
 #
 # Then a trace of {result}`pssnet/bench/small/0:frames` frames of MobileNetV1 under a load that jumps, one subnet chosen for every frame by the times of the frames before it.
 # {result}`pssnet/bench/small/0:missed_chosen|.1f` of the frames come too late; with the largest subnet throughout it is {result}`pssnet/bench/small/0:missed_largest|.1f`, with the smallest {result}`pssnet/bench/small/0:missed_smallest|.1f`.

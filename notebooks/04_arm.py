@@ -482,25 +482,25 @@ plt.show()
 # %% [markdown]
 # | times as fast | FSRCNN, 1 thread | 2 threads | CARN, 1 thread | 2 threads | aim |
 # |---|---|---|---|---|---|
-# | over the released loop, at equal PSNR | {result}`arm/speed-aims/small/0:fsrcnn_t1_released ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_released ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_released ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_released ; .2f` | {given}`3 | definition: aim` |
+# | over the released loop, at equal PSNR | {result}`arm/speed-aims/small/0:fsrcnn_t1_released ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_released ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_released ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_released ; .2f` | {given}`3 ; definition: aim` |
 # | at most, by any routing | {result}`arm/speed-aims/small/0:fsrcnn_t1_released_bound ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_released_bound ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_released_bound ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_released_bound ; .2f` |  |
-# | over one pass of plain torch, at most a fiftieth of a dB less | {result}`arm/speed-aims/small/0:fsrcnn_t1_whole_002 ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_whole_002 ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_whole_002 ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_whole_002 ; .2f` | {given}`1 | definition: aim` |
-# | the same at a tenth of a dB |  |  | {result}`arm/speed-aims/small/0:carn_t1_whole_01 ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_whole_01 ; .2f` | {given}`1.5 | definition: aim` |
+# | over one pass of plain torch, at most a fiftieth of a dB less | {result}`arm/speed-aims/small/0:fsrcnn_t1_whole_002 ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_whole_002 ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_whole_002 ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_whole_002 ; .2f` | {given}`1 ; definition: aim` |
+# | the same at a tenth of a dB |  |  | {result}`arm/speed-aims/small/0:carn_t1_whole_01 ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_whole_01 ; .2f` | {given}`1.5 ; definition: aim` |
 # | at most, by any routing in one runtime |  |  | {result}`arm/speed-aims/small/0:carn_t1_whole_01_bound ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_whole_01_bound ; .2f` |  |
-# | large smooth areas, a tenth of a dB | {result}`arm/speed-aims/small/0:fsrcnn_t1_smooth ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_smooth ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_smooth ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_smooth ; .2f` | {given}`2 | definition: aim` |
+# | large smooth areas, a tenth of a dB | {result}`arm/speed-aims/small/0:fsrcnn_t1_smooth ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_smooth ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_smooth ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_smooth ; .2f` | {given}`2 ; definition: aim` |
 # | at most, by any routing in one runtime | {result}`arm/speed-aims/small/0:fsrcnn_t1_smooth_bound ; .2f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_smooth_bound ; .2f` | {result}`arm/speed-aims/small/0:carn_t1_smooth_bound ; .2f` | {result}`arm/speed-aims/small/0:carn_t2_smooth_bound ; .2f` |  |
-# | least lead of the squared-error table over the PSNR table (dB) | {result}`arm/speed-aims/small/0:fsrcnn_t1_mse_over_psnr ; .3f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_mse_over_psnr ; .3f` | {result}`arm/speed-aims/small/0:carn_t1_mse_over_psnr ; .3f` | {result}`arm/speed-aims/small/0:carn_t2_mse_over_psnr ; .3f` | {given}`0 | definition: aim` |
+# | least lead of the squared-error table over the PSNR table (dB) | {result}`arm/speed-aims/small/0:fsrcnn_t1_mse_over_psnr ; .3f` | {result}`arm/speed-aims/small/0:fsrcnn_t2_mse_over_psnr ; .3f` | {result}`arm/speed-aims/small/0:carn_t1_mse_over_psnr ; .3f` | {result}`arm/speed-aims/small/0:carn_t2_mse_over_psnr ; .3f` | {given}`0 ; definition: aim` |
 #
 # The bounds know the true error of every branch on every cell, and spend the budget best; no table can do better.
 # Where a bound lies below the aim, no routing reaches it: the widths lie too close together in quality, or too far apart from interpolation.
 #
 # | promise | measured | aim |
 # |---|---|---|
-# | median miss of ten budgets in milliseconds | {result}`arm/speed-promises/small/0:ms_median_off ; .1f` | {given}`5% | definition: aim` |
-# | deadlines missed beside a busy neighbour, of {result}`arm/speed-promises/small/0:deadlines_missed|n` | {result}`arm/speed-promises/small/0:deadlines_missed` | {given}`0 | definition: aim` |
-# | spread of megapixels a second over sizes from a tenth to 33 megapixels, full quality | {result}`arm/speed-promises/small/0:size_spread ; .0f` | {given}`15% | definition: aim` |
+# | median miss of ten budgets in milliseconds | {result}`arm/speed-promises/small/0:ms_median_off ; .1f` | {given}`5% ; definition: aim` |
+# | deadlines missed beside a busy neighbour, of {result}`arm/speed-promises/small/0:deadlines_missed ; n` | {result}`arm/speed-promises/small/0:deadlines_missed` | {given}`0 ; definition: aim` |
+# | spread of megapixels a second over sizes from a tenth to 33 megapixels, full quality | {result}`arm/speed-promises/small/0:size_spread ; .0f` | {given}`15% ; definition: aim` |
 # | the same, routed | {result}`arm/speed-promises/small/0:size_spread_routed ; .0f` | |
-# | peak memory at 8K, largest width of CARN | {result}`arm/speed-promises/small/0:gb_8k ; .2f` | {given}`1.5 GB | definition: aim` |
+# | peak memory at 8K, largest width of CARN | {result}`arm/speed-promises/small/0:gb_8k ; .2f` | {given}`1.5 GB ; definition: aim` |
 #
 # To run it again: `python -m lithe.run 04_arm --profile small`; the times, on an idle machine: `python -m lithe.arm.bench --record`.
 # One row of the paper's own tables, at full length: `python -m lithe.arm.run --key carn-test8k --train DIV2K_PAIRS --valid DIV2K_VALID --test TEST8K`, after `python -m lithe.arm.prepare DIV2K_TRAIN_HR DIV2K_PAIRS`.

@@ -155,7 +155,7 @@ def test_a_file_of_another_kind_is_not_read_as_its_own_name(tmp_path: Path) -> N
 
     soundfile.write(tmp_path / "a.wav", np.ones(16_000) * 0.1, 16_000)
     (tmp_path / "w.srt").write_text("1\n00:00:00 --> 00:00:01\nhello\n")
-    (tmp_path / "w.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "w.txt").write_bytes(b"na\xefve")
     with pytest.raises(ValueError, match=r"w\.srt: a transcript is \.txt"):
         Speech.load(tmp_path / "a.wav", str(tmp_path / "w.srt"))
     with pytest.raises(ValueError, match=r"w\.txt is no text in UTF-8"):

@@ -147,7 +147,7 @@ def page_fragment(found: Shown) -> str:
     height, width = (4 * side for side in found.size)
     pictures = "\n".join(
         f'<img class="dark-light" data-arm-branch="{j}" src="../_static/arm-branch-{j}.webp" '
-        f'width="{width}" height="{height}" alt="">'
+        f'width="{width}" height="{height}" alt="The picture as branch {j} makes it">'
         for j in range(len(found.cells.names))
     )
     return f"""<link rel="stylesheet" href="../_static/arm-explorer.css">
