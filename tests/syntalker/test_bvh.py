@@ -193,7 +193,7 @@ def test_a_cmu_clip_survives_the_round_trip(shared, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("HIERARCHY", "HIERARCHY1"), "not a BVH file"),
+        (("HIERARCHY", "SKELETON"), "not a BVH file"),
         (("Frames: 2", "Frames: 3"), "18 numbers where 3 frames x 9"),
         (("CHANNELS 3", "CHANNELS 4"), "4 channels promised"),
         (("Frame Time: 0.0333333", "Frame Time: 0"), "no motion"),

@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from lithe.syntalker.generation_material import Asked
-from lithe.syntalker.metrics import frechet_distance, joint_beats, joint_speed
+from lithe.syntalker.metrics import frechet_distance
 from lithe.syntalker.metrics.attributes import (
     Attributes,
     lower_action,
@@ -38,8 +38,12 @@ __all__ = [
 FPS = 30.0
 #: Beats in the first seconds belong to the seed, not to what was made.
 BEFORE = 0.6
-#: Seconds within which a stop of the hand counts as on the beat (3 frames).
+#: Seconds within which the end of a stroke counts as on the beat (3 frames).
 SIGMA = 0.1
+#: Frames over which a hand's height is smoothed: a codec makes it tremble by a millimetre or two.
+SMOOTHING = 1.5
+#: Speed at which a hand falls in a stroke, m/s at least, and share of it that is left at its end.
+STROKE, LEFT = 0.2, 0.2
 WRISTS = (20, 21)
 ANKLES, SHOULDERS, HIPS = (7, 8), (16, 17), (1, 2)
 #: Strides a second, from dawdling to running: what is slower is sway, what is faster noise.
@@ -65,11 +69,12 @@ def rate(found: Sequence[Attributes], asked: Sequence[Asked], part: str = "lower
 
 
 def beat_scores(clips: np.ndarray, beats: Sequence[np.ndarray]) -> np.ndarray:
-    """How near the hand of each clip stops to the beats of each voice ``(n, n)``.
+    """How near the strokes of each clip's hand end to the beats of each voice ``(n, n)``.
 
     Rows are clips, columns voices: the diagonal is what counts, the rest is the control with the
     sound of another clip. Of the two hands the one that moves more is looked at; the root's path
-    is taken out.
+    is taken out. In this world every stroke goes down and ends on a stressed vowel (SynTalker spec
+    11.3 takes the arm's highest points, which its own world puts on the onsets).
 
     Args:
         clips: ``(n, t, j, 3)`` metres.
@@ -93,10 +98,18 @@ def beat_scores(clips: np.ndarray, beats: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _stops(clip: np.ndarray) -> np.ndarray:
-    """Seconds at which the busier hand comes to rest."""
-    speed = joint_speed(clip - clip[:, :1], FPS)[:, list(WRISTS)]
-    speed = speed[:, [int(speed.mean(0).argmax())]]
-    return joint_beats(speed / max(speed.mean(), 1e-9))[0] / FPS
+    """Seconds at which the busier hand ends a downward stroke: where its fall has died down."""
+    from scipy.ndimage import gaussian_filter1d
+    from scipy.signal import find_peaks
+
+    height = (clip[:, list(WRISTS)] - clip[:, :1])[..., 1]
+    height = height[:, int(height.std(0).argmax())]
+    fall = -gaussian_filter1d(height, SMOOTHING, order=1) * FPS
+    ends = [
+        peak + int(np.argmax(np.append(fall[peak:], 0.0) < LEFT * fall[peak]))
+        for peak in find_peaks(fall, height=STROKE)[0]
+    ]
+    return np.unique(ends) / FPS
 
 
 def joint_success(right: np.ndarray, scores: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from lithe.syntalker.stage1 import codec_recipe
 from lithe.syntalker.stage2 import space_recipe
 from lithe.syntalker.stage3 import diffusion_recipe
 from lithe.syntalker.text import HashingEncoder, TextEncoder
-from lithe.syntalker.vqvae import CodecConfig, temperature_of
+from lithe.syntalker.vqvae import CodecConfig
 from lithe.training import TrainConfig
 
 __all__ = ["VARIANTS", "GenerationConfig", "Variant"]
@@ -171,13 +171,14 @@ class GenerationConfig(BaseModel):
         return FEW_STEPS.model_copy(update={"steps": self.steps})
 
     def codec_config(self) -> CodecConfig:
-        """Size of one part's VQ-VAE."""
+        """Size of one part's VQ-VAE, without what only pays in a long run."""
         return CodecConfig(
             width=self.width,
             latent=self.latent,
             layers=self.layers,
             codes=self.codes,
-            temperature=temperature_of(self.latent),
+            temperature=0.0,
+            quantise_dropout=0.0,
             dropout=0.0,
         )
 
