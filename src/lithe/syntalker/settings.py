@@ -112,9 +112,20 @@ class Config(BaseModel):
         )
 
     def codec_training(self, seed: int) -> TrainConfig:
-        """How every codec of one seed is trained."""
+        """How every codec of one seed is trained.
+
+        The released warm-up and drop of the rate are counted in epochs; of the few there are here
+        they would leave one at the full rate.
+        """
         return codec_recipe(
-            self.codec_epochs, lr=self.codec_lr, batch_size=self.codec_batch, seed=seed
+            self.codec_epochs,
+            lr=self.codec_lr,
+            batch_size=self.codec_batch,
+            warmup_epochs=0,
+            schedule="cosine",
+            milestones=(),
+            per_iteration=True,
+            seed=seed,
         )
 
     def space_config(self) -> SpaceConfig:
