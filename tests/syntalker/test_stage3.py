@@ -231,6 +231,19 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
         train_denoiser(again, data, other, recipe(2), directory=tmp_path / "b", progress=False)
 
 
+def test_speech_is_dropped_for_all_rows_of_a_window():
+    data, spy = corpora(), Spy()
+    one = step(data, draws=3, dropping=Dropping(speech=0.5))
+    x, y = data.batch(torch.zeros(40, dtype=torch.long))
+    torch.manual_seed(0)
+    one(spy, x, y)
+    sound, words = spy.asked[2], spy.asked[3]
+    silent = (sound == 0).flatten(1).all(1).view(40, 3)
+    assert torch.equal(silent.any(1), silent.all(1))
+    assert 8 < int(silent[:, 0].sum()) < 32
+    assert bool((words.view(40, 3, -1)[silent] == PAD).all())
+
+
 def test_the_released_recipe():
     chosen = diffusion_recipe(600)
     assert (chosen.lr, chosen.betas, chosen.batch_size) == (5e-5, (0.5, 0.999), 200)
@@ -249,7 +262,6 @@ def test_the_released_recipe():
         (lambda: SpokenClip(drawn(9, 3), drawn(9, 2), torch.zeros(4)), "4 words for 9"),
         (lambda: SpokenClip(torch.full((9, 3), torch.nan)), "finite"),
         (lambda: step(corpora(), prompts="text"), "needs the language model"),
-        (lambda: step(corpora(), draws=2, dropping=Dropping(speech=0.1)), "use draws=1"),
         (
             lambda: train_denoiser(network(), corpora(), step(corpora(), seed=2), recipe(1)),
             "seed of 4.*give 12, 2",

@@ -81,6 +81,7 @@ def foundation(config: GenerationConfig, seed: int, directory: Path | None = Non
         stride=config.codec_stride,
         directory=directory and directory / "codec",
     )
+    coded.model.scale.div_(config.spread)  # calibrated to 1 after training, or when read back
     space = a_space(config, "aligned", seed, directory)
     metrics = {f"aligned_{name}": value for name, value in space.metrics.items()}
     return Foundation(coded.model, space.model, dict(coded.metrics) | metrics)
@@ -143,7 +144,7 @@ def contend(
         prompts=variant.prompts,
         text=text if variant.prompts == "text" else None,
         dropping=Dropping(speech=variant.speech_drop),
-        draws=1 if variant.speech_drop else config.draws,
+        draws=config.draws,
         twice=variant.twice,
     )
     network = SpeechDenoiser(

@@ -86,6 +86,10 @@ class GenerationConfig(BaseModel):
         space_epochs: passes over the captioned clips.
         space_batch: clips per step.
         space_lr: learning rate of the aligned space.
+        spread: standard deviation of the latents that noise is put on. Channels of a part say much
+            the same, so that noise averages out over them and at 1 hides little before the last
+            steps of the chain, where few steps of a sampler come by (Chen 2023, "On the importance
+            of noise scheduling for diffusion models").
         window: frames of a window of stage 3.
         stride: frames between windows of speech.
         from_start: share of silent windows that begin at rest.
@@ -129,9 +133,10 @@ class GenerationConfig(BaseModel):
     space_epochs: Count = 4
     space_batch: Count = 32
     space_lr: Rate = 1e-3
+    spread: Rate = 0.33
     window: Annotated[int, Field(ge=32, multiple_of=4)] = 64
     stride: Count = 20
-    from_start: float = Field(0.5, ge=0, le=1)
+    from_start: float = Field(0.7, ge=0, le=1)
     denoiser_width: Annotated[int, Field(ge=32, multiple_of=32)] = 128
     denoiser_layers: Count = 4
     speech: Annotated[int, Field(ge=4, multiple_of=4)] = 32

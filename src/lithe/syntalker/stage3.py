@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lithe.data.checksum import tensor_digest
 from lithe.syntalker.codec import BodyCodec
-from lithe.syntalker.conditions import Dropping, Told, diffusion_loss
+from lithe.syntalker.conditions import Dropping, Told, diffusion_loss, dropped, mute
 from lithe.syntalker.schedule import cosine_schedule
 from lithe.syntalker.space import AlignedSpace
 from lithe.syntalker.speech_denoiser import SpeechDenoiser
@@ -101,7 +101,7 @@ class DiffusionStep:
             does (G2).
 
     Raises:
-        ValueError: text prompts without a language model, or speech dropped while ears are shared.
+        ValueError: text prompts without a language model.
     """
 
     def __init__(
@@ -118,8 +118,6 @@ class DiffusionStep:
         twice: bool = False,
     ) -> None:
         self.dropping = dropping or Dropping()
-        if draws > 1 and self.dropping.speech:
-            raise ValueError("rows that share ears share their speech too: use draws=1 to drop it")
         self.data, self.prompts, self.draws, self.seed = data, prompts, draws, seed
         self.codec, self.space = codec.eval(), space.eval()
         self.twice, self.schedule = twice, cosine_schedule()
@@ -142,11 +140,14 @@ class DiffusionStep:
             latents = self.codec.encode(x)
             prompt = self._prompts(getattr(model, "module", model), x, y)
         sound, words = (tensor.to(x.device) for tensor in self.data.heard(y.cpu()))
+        if self.dropping.speech:  # once a window: rows that share ears share their silence
+            sound, words = mute(sound, words, dropped(len(x), self.dropping.speech))
         told = Told(latents, sound, words, prompt)
         several = Told(
             *(None if one is None else one.repeat_interleave(self.draws, 0) for one in told)
         )
-        return diffusion_loss(model, several, self.schedule, self.seed, self.dropping)
+        prompts_only = Dropping(prompt=self.dropping.prompt)
+        return diffusion_loss(model, several, self.schedule, self.seed, prompts_only)
 
     def _prompts(self, model: SharedEars, x: Tensor, y: Tensor) -> Tensor | None:
         """What stands for the prompt of each window ``(n, prompt)``."""
