@@ -149,8 +149,7 @@ def motion_prompts(
     found = dict(zip(world.does, world.unseen_movers, strict=True))
     if any(one not in found for one in asked):
         return None
-    middle = [found[one].features for one in asked]
-    windows = [x[(at := (len(x) - frames) // 3) : at + frames] for x in middle]
+    windows = [found[one].features[:frames] for one in asked]  # from rest, as who is asked begins
     return bundle.space.embed_motion(torch.stack(windows))
 
 
