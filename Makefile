@@ -3,10 +3,12 @@
 
 PYTHON  ?= $(shell command -v python3.11 || command -v python3 || command -v python)
 CHAPTER ?=
+CORES   ?= 2
+MINUTES ?= 5
 VENV    := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab refresh small clean lock lint
+.PHONY: help book test lab refresh small drift clean lock lint
 
 help:
 	@echo "make book     set up, run every notebook at smoke, render the book into _build/html"
@@ -14,6 +16,7 @@ help:
 	@echo "make lab      open the notebooks in JupyterLab"
 	@echo "make refresh  re-execute the notebook pairs after an edit (CHAPTER=01_dcff for one)"
 	@echo "make small    re-run the experiments behind the book's numbers (CHAPTER=01_dcff for one)"
+	@echo "make drift    measure a sample of records again and compare (MINUTES=5 to spend)"
 	@echo "make clean    remove what was built (the environment and the records stay)"
 
 .venv/ready: requirements.lock pyproject.toml workflow/setup.sh
@@ -41,8 +44,10 @@ refresh: .venv/ready
 	@$(VENV) -m lithe.book readme
 
 small: .venv/ready
-	@for chapter in $(or $(CHAPTER),$(notdir $(basename $(wildcard notebooks/[0-9]*.py)))); do \
-	  $(VENV) -m lithe.run "$$chapter" --profile small || exit 1; done
+	@$(VENV) -m lithe.workflow run $(CHAPTER) --cores $(CORES)
+
+drift: .venv/ready
+	@$(VENV) -m lithe.workflow drift $(CHAPTER) --cores $(CORES) --minutes $(MINUTES)
 
 clean:
 	rm -rf _build runs/scratch .pytest_cache .ruff_cache .hypothesis

@@ -1,17 +1,20 @@
 """Experiments that become records: which there are, which are done, and how they are run.
 
 A room says what its experiments are (:class:`Experiments`); this module runs those that are not
-on record, one by one or in several processes, and writes each record once. The command line of
-every room's ``run`` module is made of the same parts.
+on record, one by one or in several processes, and writes each record once. Under ``torchrun`` all
+processes run one job after another together, each training spread over them, and the first one
+writes. The command line of every room's ``run`` module is made of the same parts.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
@@ -22,9 +25,19 @@ from pydantic import BaseModel, ValidationError
 from tqdm import tqdm
 
 from lithe import ledger, profiles
+from lithe import processes as several
+from lithe.ledger.provenance import environment
 from lithe.ledger.records import Record
 
-__all__ = ["Experiments", "Job", "Measured", "exit_code", "read_config", "whole_number"]
+__all__ = [
+    "Experiments",
+    "Job",
+    "Measured",
+    "devices",
+    "exit_code",
+    "read_config",
+    "whole_number",
+]
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 Job = tuple[str, int]  # name of the experiment, and its seed
@@ -83,28 +96,47 @@ class Experiments(ABC, Generic[ConfigT]):
         """Jobs of the same config that have to be on record before this one begins."""
         return ()
 
-    def run(self, config: ConfigT, *, root: str | Path | None = None) -> list[str]:
+    def trains(self, config: ConfigT, job: Job) -> bool:
+        """Whether several processes share a job; the first one alone carries out the others."""
+        return job[0] not in getattr(config, "exhibits", ())
+
+    def run(
+        self, config: ConfigT, *, root: str | Path | None = None, processes: int | None = None
+    ) -> list[str]:
         """Measure all that ``config`` asks for; what is on record already is not run again.
 
         A record counts as done when its parameters and the source that made it are unchanged, so
         an interrupted run goes on where it stopped, inside a training too.
 
         Args:
-            config: what to measure.
+            config: what to measure. Its ``workers`` carry out several jobs side by side; where
+                several processes share each training, jobs follow each other.
             root: where records go; the book's results (``small``, ``full``) or ``runs``
                 (``smoke``).
+            processes: how many share each training, started under torchrun on this machine, their
+                log shown here; ``None`` takes the environment's ``LITHE_PROCESSES``, or 1. In a
+                process that torchrun started there are as many as it started.
 
         Returns:
             Ids of all records, old and new.
+
+        Raises:
+            ValueError: ``processes`` is no whole number from 1 up.
+            lithe.processes.ProcessesError: one of the processes failed; what is on record stays.
         """
+        if several.wanted(processes) > 1:
+            return several.run(_home(self), config, processes, root=root)
         jobs = list(self.jobs(config))
         for job in jobs:
             self.code(job[0])  # before an edit can change it
-        todo = [job for job in jobs if not self.is_done(config, job, root)]
-        quiet = True if config.profile == "smoke" else None
+        # one decides for all: what it writes next, another might have seen already
+        todo = several.of_the_first([j for j in jobs if not self.is_done(config, j, root)])
+        quiet = True if config.profile == "smoke" or not several.is_first() else None
         with tqdm(total=len(todo), desc=self.paper, disable=quiet) as bar:
-            for _ in self._measured(config, todo, root):
+            for done, _ in enumerate(self._measured(config, todo, root), 1):
                 bar.update()
+                if bar.disable and several.count() > 1 and several.is_first():
+                    print(f"{self.paper}: {done} of {len(todo)} measured", file=sys.stderr)
         return [self.name(config, job) for job in jobs]
 
     def name(self, config: ConfigT, job: Job) -> str:
@@ -136,10 +168,15 @@ class Experiments(ABC, Generic[ConfigT]):
         return runs / config.profile / job[0] / str(job[1]) / source
 
     def record(self, config: ConfigT, job: Job, root: str | Path | None) -> None:
-        """Carry out one job and write its record."""
+        """Carry out one job and write its record; of several processes, the first one writes."""
+        first = several.is_first()
+        if not first and not self.trains(config, job):
+            return
         params = self.params(config, job, root)
         with ledger.meter() as spent:
             found = self.measure(config, job, root)
+        if not first:
+            return
         ledger.record(
             self.paper,
             job[0],
@@ -152,15 +189,17 @@ class Experiments(ABC, Generic[ConfigT]):
             cost=spent,
             curves=found.curves or None,
             root=root,
+            device=devices() if self.trains(config, job) else None,
         )
 
     def _measured(
         self, config: ConfigT, jobs: Sequence[Job], root: str | Path | None
     ) -> Iterator[None]:
         """Measure jobs in an order that their needs allow, here or side by side."""
-        if config.workers == 1 or len(jobs) < 2:
+        if several.count() > 1 or config.workers == 1 or len(jobs) < 2:
             for job in _in_order(jobs, lambda job: self.needs(config, job)):
                 self.record(config, job, root)
+                several.wait_for_all()  # the next job may need this one's record
                 yield
             return
         waiting = dict.fromkeys(_in_order(jobs, lambda job: self.needs(config, job)))
@@ -199,17 +238,11 @@ class Experiments(ABC, Generic[ConfigT]):
         Returns:
             As :func:`exit_code`.
         """
-        options = parser.parse_args(arguments)
-        key = getattr(options, "key", None)
-        wanted = [options.config, key, None if key else options.profile]
-        if sum(choice is not None for choice in wanted) != 1:
-            choices = "a config file, --profile or --key" if row else "a config file or --profile"
-            parser.error(f"give {choices}, and only one of them")
-        if key and options.profile not in (None, "full"):
-            parser.error("--key trains at full length: leave --profile out or say full")
+        with redirect_stderr(sys.stderr if several.is_first() else io.StringIO()):
+            options = self._request(parser, arguments, row)
 
         def carry_out() -> None:
-            if key and row:
+            if options.key and row:
                 row(options)
                 return
             config = (
@@ -217,9 +250,28 @@ class Experiments(ABC, Generic[ConfigT]):
                 if options.config
                 else profiles.load(self.notebook, options.profile, self.config)
             )
-            print("\n".join(self.run(config)))
+            found = self.run(config)
+            if several.is_first():
+                print("\n".join(found))
 
         return exit_code(carry_out)
+
+    def _request(
+        self,
+        parser: argparse.ArgumentParser,
+        arguments: Sequence[str] | None,
+        row: Callable[[argparse.Namespace], None] | None,
+    ) -> argparse.Namespace:
+        """The command line, read; a request that makes no sense ends here."""
+        options = parser.parse_args(arguments)
+        options.key = key = getattr(options, "key", None)
+        wanted = [options.config, key, None if key else options.profile]
+        if sum(choice is not None for choice in wanted) != 1:
+            choices = "a config file, --profile or --key" if row else "a config file or --profile"
+            parser.error(f"give {choices}, and only one of them")
+        if key and options.profile not in (None, "full"):
+            parser.error("--key trains at full length: leave --profile out or say full")
+        return options
 
     def parser(self, description: str | None) -> argparse.ArgumentParser:
         """The options that every room has."""
@@ -231,6 +283,13 @@ class Experiments(ABC, Generic[ConfigT]):
             "--profile", choices=profiles.PROFILES, help="the chapter's numbers; with --key: full"
         )
         return parser
+
+
+def _home(experiments: Experiments) -> str:
+    """The module that other processes import the experiments from."""
+    name = type(experiments).__module__
+    spec = getattr(sys.modules[name], "__spec__", None)  # of a module that was started itself
+    return spec.name if name == "__main__" and spec else name
 
 
 @cache
@@ -262,6 +321,11 @@ def _in_order(jobs: Sequence[Job], needs: Callable[[Job], Sequence[Job]]) -> Ite
         yield ready
 
 
+def devices() -> str | None:
+    """What several processes compute on, as a record says it: ``"2 x cpu"``; ``None`` alone."""
+    return f"{several.count()} x {environment()['device']}" if several.count() > 1 else None
+
+
 def read_config(path: str | Path, config: type[ConfigT]) -> ConfigT:
     """The config of a JSON file.
 
@@ -279,23 +343,39 @@ def read_config(path: str | Path, config: type[ConfigT]) -> ConfigT:
 def exit_code(carry_out: Callable[[], None]) -> int:
     """Carry out a command; say what went wrong in one line.
 
+    Of several processes that torchrun started, the first one to fail says it, and they end.
+
     Returns:
         0 on success, 1 when a run failed, 2 when the request makes no sense, 130 on Ctrl-C.
     """
     from lithe.training import CheckpointError, DivergenceError
 
     try:
+        several.join()
         carry_out()
     except (CheckpointError, DivergenceError, ledger.LedgerError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return _ended(f"error: {error}", 1)
     except ValueError as error:  # data, configs and profiles that do not fit
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _ended(f"error: {error}", 2)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on, what is on record stays", file=sys.stderr)
-        return 130
+        return _ended("interrupted; the same command goes on, what is on record stays", 130)
+    except several.ProcessesError as error:
+        return _ended(f"error: {error}", 1)
+    except Exception as error:
+        if several.lost_another(error):
+            return _ended(f"error: {several.LOST}", 1)
+        if several.first_to_end():
+            raise
+        return 1
+    finally:
+        several.leave()
     return 0
+
+
+def _ended(sentence: str, code: int) -> int:
+    if several.first_to_end():
+        print(sentence, file=sys.stderr, flush=True)
+    return code
 
 
 def whole_number(text: str) -> int:

@@ -31,7 +31,12 @@ def test_numbers_are_rounded_by_unit(value, unit, items, spec, text) -> None:
 
 @pytest.mark.parametrize(
     ("mean", "half", "text"),
-    [(71.234, 0.416, "71.23 ± 0.42"), (71.234, 4.16, "71.2 ± 4.2"), (5.0, 0.0, "5.00 ± 0.00")],
+    [
+        (71.234, 0.416, "71.23 ± 0.42"),
+        (71.234, 4.16, "71.2 ± 4.2"),
+        (5.0, 0.0, "5.00 ± 0.00"),
+        (7.407407, 1e-15, "7.41 ± 0.00"),
+    ],
 )
 def test_a_half_width_has_two_digits(mean, half, text) -> None:
     assert plus_minus(mean, half).replace("\N{NARROW NO-BREAK SPACE}", " ") == text

@@ -89,7 +89,13 @@ def test_title_and_further_reading_are_required():
 
 @pytest.mark.parametrize(
     ("stem", "expected"),
-    [("01_dcff", True), ("05_syntalker", True), ("00_start", False), ("01_dcff_extra", False)],
+    [
+        ("01_dcff", True),
+        ("05_syntalker", True),
+        ("06_syntalker_space", True),
+        ("00_start", False),
+        ("01_dcff_extra", False),
+    ],
 )
 def test_only_the_chapters_of_papers_follow_the_template(stem: str, expected: bool):
     assert chapter.is_chapter(stem) is expected

@@ -11,7 +11,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import dependencies, links, mathjax, scripts
+from . import dependencies, links, mathjax, scoreboard, scripts
 from .claims_table import ClaimsTable
 from .records_table import RecordsTable
 from .roles import ClaimRole, GivenRole, ResultRole
@@ -33,5 +33,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     dependencies.connect(app)
     links.connect(app)
     mathjax.connect(app)
+    scoreboard.connect(app)
     scripts.connect(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,7 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+from lithe.ledger import tables
 from lithe.ledger.assessment import VERDICTS, Verdict, verdict, verdicts
 from lithe.ledger.claim_files import claim, problems
 from lithe.ledger.errors import LedgerError
@@ -33,21 +35,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def table(options: argparse.Namespace) -> int:
-    """Print one line a claim: id, tier, verdict, what the paper says, what we measured."""
-    rows = [("claim", "tier", "verdict", "paper", "here")]
-    everything = verdicts(options.root)
-    papers = sorted({found.claim.paper for found in everything})
+    """Print one line a claim, or one a metric of a record; or write the table to a file."""
+    columns, made, shown = TABLES["records" if options.records else "claims"]
+    rows = made(options.root)
+    for name in ("paper", "tier", "verdict"):
+        if (value := getattr(options, name)) is not None:
+            if name not in columns:
+                raise LedgerError(f"--{name} is about claims; records have none")
+            options.filter = [*options.filter, f"{name}={value}"]
+    papers = sorted({row["paper"] for row in rows})
     if options.paper is not None and options.paper not in papers:
         raise LedgerError(f"no paper {options.paper!r}; there are: {', '.join(papers) or 'none'}")
-    for found in everything:
-        if _wanted(found, options):
-            claimed = found.claim
-            rows.append((claimed.id, claimed.tier, found.verdict, found.paper, found.ours))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    for row in rows:
-        columns = [text.ljust(width) for text, width in zip(row, widths)]
-        print("  ".join([*columns, f"{row[3]}  |  {row[4]}"]))
+    rows = tables.filtered(rows, options.filter, columns)
+    for path in filter(None, (options.csv, options.parquet)):
+        print(f"{len(rows)} rows: {tables.write(path, rows, columns)}")
+    if not (options.csv or options.parquet):
+        _print(rows, shown)
     return 0
+
+
+def _print(rows: Sequence[dict[str, Any]], shown: Sequence[str]) -> None:
+    """Three columns in line; what the paper says and what was measured here after them."""
+    heads = {"claimed": "paper"}
+    lines = [tuple(heads.get(name, name) for name in shown)]
+    lines += [tuple(_cell(row[name]) for name in shown) for row in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(3)]
+    for line in lines:
+        columns = [text.ljust(width) for text, width in zip(line, widths)]
+        print("  ".join([*columns, "  |  ".join(line[3:])]))
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def explain(options: argparse.Namespace) -> int:
@@ -120,22 +139,35 @@ def _last_lines(one: Claim) -> list[str]:
     return [f"  {name:<10} {text}" for name, text in optional.items() if text]
 
 
-def _wanted(found: Verdict, options: argparse.Namespace) -> bool:
-    return (
-        options.paper in (None, found.claim.paper)
-        and options.tier in (None, found.claim.tier)
-        and options.verdict in (None, found.verdict)
-    )
+TABLES = {
+    "claims": (
+        tables.CLAIM_COLUMNS,
+        tables.claim_rows,
+        ("claim", "tier", "verdict", "claimed", "here"),
+    ),
+    "records": (
+        tables.RECORD_COLUMNS,
+        tables.record_rows,
+        ("record", "metric", "value", "unit"),
+    ),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lithe.ledger", description=__doc__)
     parser.add_argument("--root", help="the book folder (default: the one around)")
     commands = parser.add_subparsers(required=True)
-    tabled = commands.add_parser("table", help="all claims and their verdicts")
+    tabled = commands.add_parser("table", help="all claims and their verdicts, or all records")
     tabled.add_argument("--paper")
     tabled.add_argument("--tier", choices=["T0", "T1", "T2", "T3"])
     tabled.add_argument("--verdict", choices=VERDICTS)
+    tabled.add_argument(
+        "--filter", action="append", default=[], metavar="COLUMN=GLOB",
+        help="paper=dcff, verdict=partly, metric=top1; may be repeated",
+    )  # fmt: skip
+    tabled.add_argument("--records", action="store_true", help="a row for each metric on record")
+    tabled.add_argument("--csv", metavar="FILE.csv", help="write the table instead of printing it")
+    tabled.add_argument("--parquet", metavar="FILE.parquet", help="likewise; needs pyarrow")
     tabled.set_defaults(run=table)
     explained = commands.add_parser("explain", help="one claim, with all its numbers")
     explained.add_argument("claim")

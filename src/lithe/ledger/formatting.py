@@ -62,7 +62,8 @@ def with_unit(text: str, unit: str) -> str:
 def plus_minus(mean: float, half: float, unit: str = "", spec: str | None = None) -> str:
     """``mean ± half`` with as many decimals as the half width has meaning: two digits of it."""
     if spec is None:
-        decimals = 2 if half == 0 else min(6, max(0, 1 - math.floor(math.log10(half))))
+        none = half <= 1e-9 * abs(mean)  # all the same but for rounding
+        decimals = 2 if none else min(6, max(0, 1 - math.floor(math.log10(half))))
         spec = f",.{decimals}f"
     both = f"{number(mean, spec=spec)}{THIN}±{THIN}{number(half, spec=spec)}"
     return with_unit(both, unit)

@@ -27,11 +27,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from lithe.ledger.formatting import count, number, plus_minus, with_unit
 from lithe.ledger.sampling import Sample
 from lithe.ledger.schema import SIGNS, Part
-from lithe.stats import Paired
+
+if TYPE_CHECKING:
+    from lithe.stats import Paired
 
 __all__ = ["SEEDS", "Finding", "judge", "judge_order"]
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lithe.ledger.errors import LedgerError
 from lithe.ledger.records import Record, find
-from lithe.stats import Paired, paired
+
+if TYPE_CHECKING:  # it draws in scipy, which most readers of the ledger never need
+    from lithe.stats import Paired
 
 __all__ = ["Aggregate", "Compare", "Row", "Sample", "gather"]
 
@@ -53,6 +55,8 @@ class Sample:
         """Mean, 95% Student interval and sign test of the compared values; None below two rows."""
         if len(self.rows) < 2:
             return None
+        from lithe.stats import paired
+
         return paired(self.values, [0.0] * len(self.rows))
 
 

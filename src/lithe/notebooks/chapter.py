@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 __all__ = ["PARTS", "is_chapter", "long_cells", "parts"]
 
 PAPERS = ("dcff", "onexn", "pssnet", "arm", "syntalker")
+SEVERAL = "syntalker"  # told in several chapters, each by the template
 LONGEST_CELL = 25  # lines with code on them; the rule of thumb is 8
 STEPS = (3, 6)  # sections of "Build it up"
 
@@ -40,8 +41,11 @@ class Heading:
 
 
 def is_chapter(stem: str) -> bool:
-    """Is ``NN_<paper>`` the chapter of a paper? Only those follow the template."""
-    return bool(re.fullmatch(rf"\d\d_({'|'.join(PAPERS)})", stem))
+    """Is ``NN_<paper>`` the chapter of a paper? Only those follow the template.
+
+    ``05_syntalker_motion`` is one as well: that paper has more than one chapter.
+    """
+    return bool(re.fullmatch(rf"\d\d_({'|'.join(PAPERS)}|{SEVERAL}_[a-z]+)", stem))
 
 
 def parts(notebook: NotebookNode) -> Iterator[tuple[int | None, str]]:

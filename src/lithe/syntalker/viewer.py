@@ -17,7 +17,7 @@ from lithe.syntalker.drawing import HEAD, THIN, Camera, followed, head_of, sides
 from lithe.syntalker.motion import Motion
 from lithe.syntalker.soundtrack import data_uri
 
-__all__ = ["Viewer"]
+__all__ = ["Viewer", "clip_of"]
 
 #: Poses on the picture that stands in for the player where no script runs.
 POSES = 5
@@ -58,7 +58,7 @@ class Viewer:
 
     def html(self) -> str:
         """The player, to be put into any page."""
-        data = {"clips": [_clip(m, label) for m, label in zip(self.motions, self.labels)]}
+        data = {"clips": [clip_of(m, label) for m, label in zip(self.motions, self.labels)]}
         text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
         return (
             f'<div class="lithe-motion"><style>{_file("motion-viewer.css")}</style>\n'
@@ -103,7 +103,13 @@ class Viewer:
         )
 
 
-def _clip(motion: Motion, label: str) -> dict[str, Any]:
+def clip_of(motion: Motion, label: str) -> dict[str, Any]:
+    """A motion as the player's script reads it: places in whole steps of a small length.
+
+    Args:
+        motion: of any skeleton.
+        label: what the page calls it.
+    """
     codes, scale, origin = _quantised(motion.positions)
     return {
         "label": label,

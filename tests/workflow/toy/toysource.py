@@ -1,0 +1,1 @@
+"""The source behind the toy room's records."""
