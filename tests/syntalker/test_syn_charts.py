@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
-from lithe import ledger
 from lithe.syntalker import BODY, charts, h3d, mover, talker
 
 EMPTY = "not on record yet"
-
-
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """An empty book; ``shelf(experiment, seed, metrics, curves)`` puts a record into it."""
-    (tmp_path / "book" / "claims").mkdir(parents=True)
-    monkeypatch.setenv("LITHE_BOOK", str(tmp_path / "book"))
-
-    def put(experiment, seed, metrics, curves=None):
-        args = ("syntalker", experiment, "small", seed, {}, metrics)
-        ledger.record(*args, sources=("lithe.files",), curves=curves)
-
-    yield put
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

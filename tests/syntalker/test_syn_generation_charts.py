@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pytest
 
-from lithe import ledger, stats
+from lithe import stats
 from lithe.figures import PALETTE
 from lithe.syntalker import generation_charts
 from lithe.syntalker.generation_settings import VARIANTS
@@ -14,20 +13,6 @@ from lithe.syntalker.timeline import Timeline
 
 EMPTY = "not on record yet"
 FIELDS = ("action", "shuffled", "beat", "mismatched", "joint")
-
-
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """An empty book; ``shelf(experiment, seed, metrics)`` puts a record into it."""
-    (tmp_path / "book" / "claims").mkdir(parents=True)
-    monkeypatch.setenv("LITHE_BOOK", str(tmp_path / "book"))
-
-    def put(experiment, seed, metrics):
-        args = ("syntalker", f"generation-{experiment}", "small", seed, {}, metrics)
-        ledger.record(*args, sources=("lithe.files",))
-
-    yield put
-    plt.close("all")
 
 
 def scores(name: str, *values: float) -> dict[str, float]:
@@ -80,7 +65,7 @@ def test_rows_and_pairs_name_variants_and_strengths_that_are_run():
 
 def test_the_claim_sets_the_prompt_against_the_margin_over_other_voices(shelf):
     for seed in range(3):
-        shelf("full", seed, whole(70.0 + 10 * seed))
+        shelf("generation-full", seed, whole(70.0 + 10 * seed))
     [axis] = generation_charts.claim().axes
     separate = axis.containers[0]
     assert separate.get_label() == "separate, then combine"
@@ -94,8 +79,8 @@ def test_the_claim_sets_the_prompt_against_the_margin_over_other_voices(shelf):
 
 def test_every_training_has_a_row_and_its_control(shelf):
     for seed, value in enumerate((60.0, 80.0)):
-        shelf("full", seed, whole(value))
-    shelf("text-only", 0, scores("separate", 30.0, 10.0, 0.9, 0.5, 12.0))
+        shelf("generation-full", seed, whole(value))
+    shelf("generation-text-only", 0, scores("separate", 30.0, 10.0, 0.9, 0.5, 12.0))
     left, right = generation_charts.alignment().axes
     assert labels(left) == list(generation_charts.TRAININGS)
     dots = marks(left, "o")
@@ -107,7 +92,7 @@ def test_every_training_has_a_row_and_its_control(shelf):
 
 
 def test_samplers_stand_side_by_side(shelf):
-    shelf("full", 0, whole())
+    shelf("generation-full", 0, whole())
     action, beat, joint = generation_charts.combination().axes
     assert marks(action, "o")[0] == 80.0
     assert marks(beat, "o")[0] == 0.9
@@ -116,7 +101,7 @@ def test_samplers_stand_side_by_side(shelf):
 
 
 def test_parts_of_two_prompts(shelf):
-    shelf("full", 0, whole())
+    shelf("generation-full", 0, whole())
     [axis] = generation_charts.parts().axes
     assert labels(axis) == list(generation_charts.TWO)
     assert {c.get_label(): list(c.lines[0].get_xdata()) for c in axis.containers} == {
@@ -129,7 +114,7 @@ def test_parts_of_two_prompts(shelf):
 def test_strengths_are_a_line_each(shelf):
     for seed in range(2):
         values = {f"strength_{s}_{f}": 10.0 * s + seed for s in (1, 2, 4, 7) for f in FIELDS}
-        shelf("sweeps", seed, values)
+        shelf("generation-sweeps", seed, values)
     left, right = generation_charts.strengths().axes
     assert [c.get_label() for c in right.containers] == ["own voice", "others' voices"]
     drawn = left.containers[0].lines[0]
@@ -139,10 +124,12 @@ def test_strengths_are_a_line_each(shelf):
 
 def test_differences_are_paired_on_the_seed(shelf):
     for seed, value in enumerate((60.0, 75.0, 80.0)):
-        shelf("full", seed, whole(value))
-        shelf("text-only", seed, scores("separate", 10.0 * seed, 0, 0, 0, 0))
-    shelf("text-only", 7, scores("separate", 99.0, 0, 0, 0, 0))  # its pair is missing
-    shelf("talkers-only", 0, scores("separate", 0, 0, 0, 0, 0))  # one pair has no interval
+        shelf("generation-full", seed, whole(value))
+        shelf("generation-text-only", seed, scores("separate", 10.0 * seed, 0, 0, 0, 0))
+    shelf("generation-text-only", 7, scores("separate", 99.0, 0, 0, 0, 0))  # its pair is missing
+    shelf(
+        "generation-talkers-only", 0, scores("separate", 0, 0, 0, 0, 0)
+    )  # one pair has no interval
     [axis] = generation_charts.differences().axes
     shown = labels(axis)
     assert "both corpora − talkers alone" not in shown

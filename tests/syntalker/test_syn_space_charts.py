@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from lithe import ledger
 from lithe.figures import PALETTE
 from lithe.syntalker import space_charts
 from lithe.syntalker.ablations import SPACES
 
 EMPTY = "not on record yet"
-
-
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """An empty book; ``shelf(experiment, seed, metrics)`` puts a record into it."""
-    (tmp_path / "book" / "claims").mkdir(parents=True)
-    monkeypatch.setenv("LITHE_BOOK", str(tmp_path / "book"))
-
-    def put(experiment, seed, metrics):
-        args = ("syntalker", experiment, "small", seed, {}, metrics)
-        ledger.record(*args, sources=("lithe.files",))
-
-    yield put
-    plt.close("all")
 
 
 def recalls(forth: float, back: float = 0.0) -> dict[str, float]:

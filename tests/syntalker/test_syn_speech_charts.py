@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from lithe import ledger
 from lithe.figures import PALETTE
 from lithe.syntalker import generation_settings, generation_trials, speech_charts
 from lithe.syntalker.diffusion import q_sample
@@ -15,20 +14,6 @@ from lithe.syntalker.schedule import cosine_schedule
 
 EMPTY = "not on record yet"
 HALF = 4.302653 / np.sqrt(3)  # of a 95% interval of three values, in their deviations
-
-
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """An empty book; ``shelf(experiment, seed, metrics)`` puts a record into it."""
-    (tmp_path / "book" / "claims").mkdir(parents=True)
-    monkeypatch.setenv("LITHE_BOOK", str(tmp_path / "book"))
-
-    def put(experiment, seed, metrics):
-        args = ("syntalker", f"generation-{experiment}", "small", seed, {}, metrics)
-        ledger.record(*args, sources=("lithe.files",))
-
-    yield put
-    plt.close("all")
 
 
 def texts(axis) -> list[str]:
@@ -61,7 +46,7 @@ def test_beats_stand_beside_those_of_other_voices(shelf):
     for seed, value in enumerate((0.5, 0.6, 0.7)):
         talk = {"audio_only_beat": value, "audio_only_mismatched": 0.4}
         real = {"real_beat": 0.9, "real_mismatched": 0.45}
-        shelf("full", seed, talk | real)
+        shelf("generation-full", seed, talk | real)
     [axis] = speech_charts.beats().axes
     aside = speech_charts.ASIDE
     rows = [(0.9, 0.45, 0), (0.6, 0.4, 2)]
@@ -79,7 +64,7 @@ def test_steps_are_two_curves_a_panel_and_the_control_of_beats(shelf):
     fields = ("frechet", "beat", "mismatched", "action")
     for seed in range(3):
         shelf(
-            "sweeps",
+            "generation-sweeps",
             seed,
             {f"{way}_{n}_{f}": n + seed for way in ("ddim", "dpm") for n in (4, 20) for f in fields}
             | {"ddim_50_joint": 1.0},
@@ -101,8 +86,8 @@ def test_labels_of_steps_do_not_touch():
 
 def test_a_training_that_is_missing_has_an_empty_row(shelf):
     one = {"audio_only_frechet": 2.0, "audio_only_beat": 0.5, "audio_only_mismatched": 0.4}
-    shelf("full", 0, one | {"separate_action": 40.0})
-    shelf("twice", 0, one | {"audio_only_frechet": 3.0})  # legs were not asked there
+    shelf("generation-full", 0, one | {"separate_action": 40.0})
+    shelf("generation-twice", 0, one | {"audio_only_frechet": 3.0})  # legs were not asked there
     frechet, beat, action = speech_charts.variants().axes
     rows = list(speech_charts.VARIANTS.values())
     assert markers(frechet, "o") == [(2.0, 0), (3.0, rows.index("twice"))]
